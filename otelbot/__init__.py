@@ -1,0 +1,32 @@
+"""OpenTelemetry distribution for Telegram bots written with aiogram 3.
+
+Most programs need no code: `otelbot-instrument python bot.py`. Programs that can't use the launcher call
+`otelbot.instrument()` before they import aiogram's users, and may call `otelbot.shutdown()` at their end.
+Importing this package has no side effect.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "instrument", "shutdown"]
+
+
+def instrument() -> None:
+    """Set up telemetry in this process, as `otelbot-instrument` does for a program that it starts.
+
+    Reads the same environment variables. Never raises: what can't be set up is reported once, through `logging`.
+    A second call does nothing but say so.
+    """
+    from otelbot.startup import initialize
+
+    initialize()
+
+
+def shutdown(timeout: float | None = None) -> None:
+    """Send what is still held and stop exporting.
+
+    :param timeout: seconds at most; `OTELBOT_FLUSH_TIMEOUT` (3 s) when not given.
+    """
+    from otelbot import lifecycle
+
+    lifecycle.shutdown(timeout)
