@@ -1,0 +1,198 @@
+"""Every variable of otelbot's own, in one place: its default, its unit and why it exists.
+
+The standard `OTEL_*` variables are read by OpenTelemetry's SDK; `environment.py` checks them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+from otelbot.privacy import scrub
+
+T = TypeVar("T")
+
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A variable whose value can't be used. Its sentence never repeats a value that may be a secret."""
+
+    variable: str
+    why: str
+    used: str
+
+    def __str__(self) -> str:
+        return f"{self.variable} {self.why}; using {self.used}"
+
+
+@dataclass(frozen=True)
+class Variable(Generic[T]):
+    """One `OTELBOT_*` variable.
+
+    `parse` raises ValueError with a sentence that completes «NAME='value' …».
+    """
+
+    name: str
+    default: T
+    parse: Callable[[str], T]
+    unit: str
+    reason: str
+    secret: bool = False
+
+    def read(self, environ: Mapping[str, str]) -> tuple[T, Problem | None]:
+        """Return the value to use and, where the one that is set can't be used, the problem with it."""
+        raw = environ.get(self.name, "").strip()
+        if not raw:
+            return self.default, None
+        try:
+            return self.parse(raw), None
+        except ValueError as error:
+            shown = "" if self.secret else f"={scrub(raw)[:80]!r}"
+            return self.default, Problem(self.name + shown, str(error), f"the default, {self.default}")
+
+
+def parse_bool(raw: str) -> bool:
+    """Return the boolean that `raw` says; raises ValueError for anything but true/false, yes/no, on/off, 1/0."""
+    lowered = raw.strip().lower()
+    if lowered in _TRUE:
+        return True
+    if lowered in _FALSE:
+        return False
+    raise ValueError("is neither true nor false")
+
+
+def _seconds(raw: str) -> float:
+    try:
+        value = float(raw)
+    except ValueError:
+        raise ValueError("is not a number") from None
+    if not 0 < value <= 3600:
+        raise ValueError("is not a positive number of at most 3600 seconds")
+    return value
+
+
+def _positive_int(raw: str) -> int:
+    try:
+        value = int(raw)
+    except ValueError:
+        raise ValueError("is not a whole number") from None
+    if not 0 < value < 2**40:
+        raise ValueError("is not positive, or too large")
+    return value
+
+
+FLUSH_TIMEOUT = Variable(
+    "OTELBOT_FLUSH_TIMEOUT",
+    3.0,
+    _seconds,
+    "seconds",
+    "How long the end of the program may wait for telemetry to be sent. Service managers kill after about ten seconds.",
+)
+EXPORT_QUEUE_BYTES = Variable(
+    "OTELBOT_EXPORT_QUEUE_BYTES",
+    16 * 1024 * 1024,
+    _positive_int,
+    "bytes, for each signal",
+    "What is kept in memory while the endpoint is away; past it the oldest is dropped and counted.",
+)
+INSTRUMENT_CHILDREN = Variable(
+    "OTELBOT_INSTRUMENT_CHILDREN",
+    False,
+    parse_bool,
+    "true or false",
+    "Whether Python programs that the bot starts are instrumented too. Worker processes of the bot itself always are.",
+)
+CAPTURE_USER_ID = Variable(
+    "OTELBOT_CAPTURE_USER_ID",
+    False,
+    parse_bool,
+    "true or false",
+    "Whether spans carry the raw Telegram user id as user.id beside user.hash. It is personal data, so it is off.",
+)
+USER_HASH_KEY = Variable(
+    "OTELBOT_USER_HASH_KEY",
+    "",
+    str,
+    "text",
+    "Key of user.hash. By default it comes from the bot's token, so that hashes survive a restart and agree across"
+    " replicas; set one to keep them when the token changes.",
+    secret=True,
+)
+CARDINALITY_LIMIT = Variable(
+    "OTELBOT_CARDINALITY_LIMIT",
+    200,
+    _positive_int,
+    "values, for each attribute",
+    "How many values an open-ended metric attribute (handler, command, error type) may take before it becomes `other`.",
+)
+
+VARIABLES: tuple[Variable[float] | Variable[int] | Variable[bool] | Variable[str], ...] = (
+    FLUSH_TIMEOUT,
+    EXPORT_QUEUE_BYTES,
+    INSTRUMENT_CHILDREN,
+    CAPTURE_USER_ID,
+    USER_HASH_KEY,
+    CARDINALITY_LIMIT,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """otelbot's own settings, read once from an environment."""
+
+    flush_timeout: float
+    export_queue_bytes: int
+    instrument_children: bool
+    capture_user_id: bool
+    user_hash_key: str
+    cardinality_limit: int
+    problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read every variable of `VARIABLES` from `environ`; unusable values become defaults and `problems`."""
+        problems: list[Problem] = []
+
+        def read(variable: Variable[T]) -> T:
+            value, problem = variable.read(environ)
+            if problem:
+                problems.append(problem)
+            return value
+
+        known = {variable.name for variable in VARIABLES} | INTERNAL
+        problems.extend(
+            Problem(name, "is not a variable of otelbot", "nothing of it; `otelbot doctor` lists the known ones")
+            for name in sorted(environ)
+            if name.startswith("OTELBOT_") and name not in known
+        )
+        return cls(
+            flush_timeout=read(FLUSH_TIMEOUT),
+            export_queue_bytes=read(EXPORT_QUEUE_BYTES),
+            instrument_children=read(INSTRUMENT_CHILDREN),
+            capture_user_id=read(CAPTURE_USER_ID),
+            user_hash_key=read(USER_HASH_KEY),
+            cardinality_limit=read(CARDINALITY_LIMIT),
+            problems=tuple(problems),
+        )
+
+
+#: Set by otelbot for its own processes, never by users: see launcher.py and _bootstrap/sitecustomize.py.
+PROGRAM = "OTELBOT_PROGRAM"
+LAUNCHED = "OTELBOT_LAUNCHED"
+#: With what the project's own scripts and tests read.
+INTERNAL = frozenset({PROGRAM, LAUNCHED, "OTELBOT_REQUIRE", "OTELBOT_TOOLS_DIR"})
+
+
+@cache
+def current() -> Settings:
+    """Return the settings of this process, read from its environment at the first call."""
+    import os
+
+    return Settings.from_environ(os.environ)
