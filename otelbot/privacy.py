@@ -1,0 +1,237 @@
+"""What never leaves the process: secrets and personal data are masked here, the last thing before export.
+
+Instrumentation keeps them out by construction; `scrub` is the second line, passed by every string of every signal
+(`export/scrubber.py`). Exceptions are described here too, because their texts are where tokens and values hide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import traceback
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MASK = "***"
+_LONGEST_CHAIN = 50
+#: A bot token wherever it stands, plain or percent-encoded (once or twice), also when a limit cut its end off.
+#: The look-behind keeps a long run of digits from being tried from each of them.
+_SEPARATOR = r"(?::|%(?:25)?3[Aa])"
+_token = re.compile(rf"(?<!\d)\d{{5,}}{_SEPARATOR}(?:[A-Za-z0-9_-]{{30,}}|[A-Za-z0-9_-]{{6,}}(?=…?\Z))")
+#: What may be the secret half of a token, standing alone.
+_key = re.compile(r"[A-Za-z0-9_-]{30,}")
+_NEXT_FIELD = r"(?=\n(?:HINT|CONTEXT|WHERE|QUERY|LOCATION|STATEMENT):|\Z)"
+#: Texts of well-known errors that repeat what users wrote: a sign, what to look for, what is kept of it.
+_LEAKS: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    # PostgreSQL: Key (email)=(…) already exists; Failing row contains (…).
+    ("DETAIL", re.compile(r"(DETAIL:\s*).*?" + _NEXT_FIELD, re.DOTALL), rf"\1{MASK}"),
+    ("Failing row", re.compile(r"(Failing row contains \().*(?:\)|\Z)", re.DOTALL), rf"\1{MASK})"),
+    # asyncpg: the argument itself stands in the message. https://github.com/MagicStack/asyncpg/issues/1066
+    ("for query argument", re.compile(r"(invalid input for query argument \$\d+: ).*", re.DOTALL), rf"\1{MASK}"),
+    ("invalid input ", re.compile(r"(invalid input (?:syntax|value) for [^:\n]*: ).*"), rf"\1{MASK}"),
+    # aiogram's ClientDecodeError holds the whole answer of the Bot API, users' messages included.
+    ("Caused from error: ", re.compile(r"(Caused from error: [\w.]+).*", re.DOTALL), rf"\1: {MASK}"),
+    # pydantic repeats the value that it refused.
+    ("input_value=", re.compile(r"input_value=(?:.*?(?=, input_type=)|.*)", re.DOTALL), f"input_value={MASK}"),
+    # aiogram's own words for 429 and for a group that became a supergroup name the chat.
+    ("Flood control", re.compile(r"( in chat )[^\s.]+"), rf"\1{MASK}"),
+    ("to a supergroup", re.compile(r"(supergroup with id )-?\d+(?: from \S+)?"), rf"\1{MASK}"),
+    # Redis repeats what it was sent.
+    (
+        "caused error: ",
+        re.compile(r"(Command # \d+ \().*(\) of pipeline caused error: \w*).*", re.DOTALL),
+        rf"\1{MASK}\2",
+    ),
+    ("with args beg", re.compile(r"unknown command .*", re.DOTALL), f"unknown command {MASK}"),
+    # aiogram's warning about an update type that it does not know holds the update.
+    ("\nUpdate: {", re.compile(r"\nUpdate: \{.*", re.DOTALL), f"\nUpdate: {MASK}"),
+)
+
+_MOST_KEYS = 10_000
+_keys: set[str] = set()
+_secrets: set[str] = set()
+_secret_pattern: re.Pattern[str] | None = None
+
+
+def register_secret(secret: str | None) -> None:
+    """Have `secret` masked from now on: a bot's token, a webhook's secret. Shorter than 6 characters is ignored."""
+    global _secret_pattern  # noqa: PLW0603 - one process, one set of secrets
+    if not secret or len(secret) < 6:
+        return
+    key = secret.partition(":")[2]
+    if key in _keys or secret in _secrets:
+        return  # asked at every Bot API call
+    if len(key) >= 30 and _token.fullmatch(secret):
+        # Masked by its form wherever it stands whole; a webhook by token makes a bot of whatever it is sent.
+        if len(_keys) < _MOST_KEYS:
+            _keys.add(key)
+            _scrub_short.cache_clear()
+        return
+    _secrets.update((secret, quote(secret, safe=""), quote(quote(secret, safe=""), safe="")))
+    longest_first = sorted(_secrets, key=len, reverse=True)
+    _secret_pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+    _scrub_short.cache_clear()
+
+
+def scrub(text: str) -> str:
+    """Return `text` with every token, registered secret and known leak masked; `text` itself when there is none."""
+    return _scrub_short(text) if len(text) <= 256 else _scrub(text)
+
+
+def _scrub(text: str) -> str:
+    # Most strings hold neither sign of a token, and `in` is far cheaper than a search.
+    if ":" in text or "%3" in text or "%253" in text:
+        text = _token.sub(MASK, text)
+    if _keys and len(text) >= 30:
+        text = _key.sub(lambda found: MASK if found.group() in _keys else found.group(), text)
+    if _secret_pattern is not None:
+        text = _secret_pattern.sub(MASK, text)
+    for sign, pattern, kept in _LEAKS:
+        if sign in text:
+            text = pattern.sub(kept, text)
+    return text
+
+
+# Names, routes and statements repeat: a hit costs a dictionary look-up.
+_scrub_short = lru_cache(maxsize=4096)(_scrub)
+
+
+def hash_user(user_id: int, key: str) -> str:
+    """Return a keyed hash of a Telegram user id: 16 hexadecimal characters, the same for the same key.
+
+    Ids are short enough to be tried one by one, so an unkeyed hash would hide nothing.
+    """
+    return hashlib.blake2b(str(user_id).encode(), digest_size=8, key=_hash_key(key)).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _hash_key(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+# Quoted parts of Telegram's descriptions are quoted from the message: «Unsupported start tag "…" at byte offset 7».
+_quoted = re.compile(r"\"[^\"]*\"|'[^']*'|«[^»]*»")
+
+
+def error_type(error: BaseException) -> str:
+    """Return what `error.type` is for an exception: the qualified name of its class, which is bounded by the code."""
+    return type(error).__qualname__
+
+
+def exception_message(error: BaseException) -> str:
+    """Return the message of `error`, without the values that libraries put into theirs, scrubbed.
+
+    The texts of the errors of pydantic, PostgreSQL, Redis, aiohttp and aiogram are partly made of users' data.
+    """
+    try:
+        tell = _TELLERS.get(type(error).__module__.partition(".")[0])
+        return scrub(tell(error) if tell else _text(error))
+    except Exception:  # an exception class may do anything when it is looked at
+        return f"<{type(error).__name__} without a text>"
+
+
+def _text(error: BaseException) -> str:
+    return str(error)
+
+
+def _aiogram_text(error: BaseException) -> str:
+    if type(error).__name__ == "ClientDecodeError":  # its text is the whole answer
+        return str(getattr(error, "message", "")) or type(error).__name__
+    return _quoted.sub(MASK, _without_urls(str(error)))
+
+
+def _aiohttp_text(error: BaseException) -> str:
+    if "InvalidURL" in type(error).__name__ or "InvalidUrl" in type(error).__name__:
+        return type(error).__name__  # its text is the URL, or what was no URL
+    return _without_urls(str(error))
+
+
+#: Scheme and host of a URL, then credentials, path and query.
+_url = re.compile(r"(https?://)(?:[^/\s'\"@]*@)?([^/\s'\"?#]+)[^\s'\"]*")
+
+
+def _without_urls(text: str) -> str:
+    """Return `text` with nothing of its URLs but their hosts."""
+    return _url.sub(rf"\1\2/{MASK}", text)
+
+
+def _database_text(error: BaseException) -> str:
+    """Tell a PostgreSQL error by its state and what it names. Texts quote values; RAISE sets them freely."""
+    state = getattr(error, "sqlstate", None)
+    if not state:
+        return str(error)
+    named = ((kind, getattr(error, f"{kind}_name", None)) for kind in ("constraint", "table", "column"))
+    details = ", ".join(f"{kind} {name}" for kind, name in named if name)
+    return f"SQLSTATE {state}" + (f" ({details})" if details else "")
+
+
+def _redis_text(error: BaseException) -> str:
+    """Keep the code that a Redis error begins with (WRONGTYPE, NOSCRIPT): the rest may hold keys and values."""
+    code = str(error).partition(" ")[0]
+    return code if code.isalpha() and code.isupper() else type(error).__name__
+
+
+def _validation_text(error: BaseException) -> str:
+    fields = sorted({".".join(map(str, item["loc"])) for item in error.errors(include_input=False)})  # type: ignore[attr-defined]
+    return f"{len(fields)} invalid: {', '.join(fields[:10])}"
+
+
+_TELLERS: dict[str, Callable[[BaseException], str]] = {
+    "aiogram": _aiogram_text,
+    "aiohttp": _aiohttp_text,
+    "asyncpg": _database_text,
+    "pydantic": _validation_text,
+    "pydantic_core": _validation_text,
+    "redis": _redis_text,
+}
+#: Libraries whose errors come from others that quote the value which they refused.
+_QUOTING = frozenset({"asyncpg", "pydantic", "pydantic_core"})
+
+
+def stack_trace(error: BaseException, limit: int = 16_384) -> str:
+    """Return the traceback of `error` and of what it came from, as Python prints it, with safe messages, no locals.
+
+    :param limit: characters kept; the end, which names the error, is kept rather than the start.
+    """
+    text = "".join(_chain(error))
+    return scrub(text if len(text) <= limit else "…\n" + text[-limit:])
+
+
+def _chain(error: BaseException) -> Iterator[str]:
+    """Yield the parts of the traceback, the first cause first, as Python prints them."""
+    chain, seen = [error], {id(error)}
+    while len(chain) < _LONGEST_CHAIN:
+        last = chain[-1]
+        cause = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
+        if cause is None or id(cause) in seen:
+            break
+        seen.add(id(cause))
+        chain.append(cause)
+    for position in range(len(chain) - 1, -1, -1):
+        link = chain[position]
+        led_to = type(chain[position - 1]).__module__.partition(".")[0] if position else ""
+        yield "Traceback (most recent call last):\n"
+        yield from traceback.format_tb(link.__traceback__)
+        yield f"{error_type(link)}: {MASK if led_to in _QUOTING else exception_message(link)}\n"
+        if position:
+            yield "\nThe exception above led to:\n\n"
+    for nested in getattr(error, "exceptions", ())[:_LONGEST_CHAIN]:  # ExceptionGroup
+        if isinstance(nested, BaseException):
+            yield f"One of the group: {error_type(nested)}: {exception_message(nested)}\n"
+            yield from traceback.format_tb(nested.__traceback__)
+
+
+def exception_attributes(error: BaseException) -> dict[str, str]:
+    """Return the attributes of an exception event: type, message and stack trace.
+
+    https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-spans/
+    """
+    return {
+        "exception.type": error_type(error),
+        "exception.message": exception_message(error),
+        "exception.stacktrace": stack_trace(error),
+    }
