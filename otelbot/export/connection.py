@@ -1,0 +1,211 @@
+"""One HTTP connection to one OTLP endpoint: a request in, a verdict out."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import math
+import threading
+import time
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import cache
+from http.client import responses
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+
+from otelbot import __version__
+
+if TYPE_CHECKING:
+    from otelbot.export.target import Target
+
+_log = logging.getLogger("otelbot")
+
+#: https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
+_RETRYABLE = frozenset({429, 502, 503, 504})
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_ANSWER_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one request.
+
+    `rejected` counts the items that an accepting endpoint refused (partial success). `unreachable` says that nobody
+    listens there, so that asking again at once is useless. `retry_after` is in seconds.
+    """
+
+    accepted: bool
+    retry: bool = False
+    why: str = ""
+    retry_after: float | None = None
+    rejected: int = 0
+    unreachable: bool = False
+
+
+class Connection:
+    """Keeps one connection alive. Used by one thread; never raises."""
+
+    def __init__(self, target: Target) -> None:
+        for name in ("urllib3.connectionpool", "urllib3.util.retry", "urllib3.poolmanager"):
+            logging.getLogger(name).addFilter(_not_from_export)
+        self._target = target
+        self._manager: urllib3.PoolManager | None = None
+        self._headers = {
+            "content-type": "application/x-protobuf",
+            "user-agent": f"otelbot/{__version__}",
+            **target.headers,
+        }
+        if target.compression != "none":
+            self._headers["content-encoding"] = target.compression
+
+    def post(self, payload: bytes, timeout: float) -> Verdict:
+        """Send one encoded export request and say what became of it.
+
+        :param timeout: seconds for connecting, for each wait on the answer, and for its body as a whole.
+        """
+        try:
+            deadline = time.monotonic() + timeout
+            if self._manager is None:
+                self._manager = _manager(self._target)
+            response = self._manager.request(
+                "POST",
+                self._target.url,
+                body=self._compress(payload),
+                headers=self._headers,
+                timeout=urllib3.Timeout(total=timeout),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            try:
+                body = _read(response, deadline)
+            finally:
+                response.release_conn()
+        except urllib3.exceptions.NewConnectionError as error:
+            return Verdict(False, retry=True, why=_reason(error), unreachable=True)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return Verdict(False, retry=True, why=_reason(error))
+        except Exception as error:  # e.g. a header that can't be encoded: asking again won't help
+            return Verdict(False, why=type(error).__name__)
+        if 200 <= response.status < 300:
+            return Verdict(True, rejected=self._rejected(body))
+        return Verdict(
+            False,
+            retry=response.status in _RETRYABLE,
+            # Not the phrase that the server sent: it goes to the console, and nobody knows what is in it.
+            why=f"{response.status} {responses.get(response.status, '')}".strip(),
+            retry_after=_retry_after(response.headers.get("retry-after")),
+        )
+
+    def _compress(self, payload: bytes) -> bytes:
+        if self._target.compression == "gzip":
+            return gzip.compress(payload, compresslevel=5, mtime=0)
+        if self._target.compression == "deflate":
+            return zlib.compress(payload)
+        return payload
+
+    def _rejected(self, body: bytes) -> int:
+        """Return how many items a partial success refused."""
+        if not body:
+            return 0
+        from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+        from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+        try:
+            if self._target.signal == "traces":
+                return int(ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans)
+            if self._target.signal == "metrics":
+                return int(ExportMetricsServiceResponse.FromString(body).partial_success.rejected_data_points)
+            return int(ExportLogsServiceResponse.FromString(body).partial_success.rejected_log_records)
+        except Exception:  # not protobuf: a gateway that answers 200 in its own words has accepted
+            return 0
+
+    def close(self) -> None:
+        if self._manager is not None:
+            self._manager.clear()
+
+
+def _not_from_export(_record: logging.LogRecord) -> bool:
+    """Keep the export's own requests out of the console of a bot that shows DEBUG."""
+    return not threading.current_thread().name.startswith("otelbot-export")
+
+
+def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """Read the answer as it comes. Raises TimeoutError where it drips beyond `deadline`."""
+    body = b""
+    while len(body) < _ANSWER_LIMIT and (part := response.read1(_ANSWER_LIMIT)):
+        body += part
+        if time.monotonic() > deadline:
+            raise urllib3.exceptions.TimeoutError
+    return body
+
+
+def _manager(target: Target) -> urllib3.PoolManager:
+    from urllib.request import getproxies, proxy_bypass
+
+    options: dict[str, Any] = {"num_pools": 1, "maxsize": 1}
+    parts = urlsplit(target.url)
+    if parts.scheme == "https":
+        options |= {
+            "ca_certs": target.certificate,
+            "cert_file": target.client_certificate,
+            "key_file": target.client_key,
+        }
+    proxy = getproxies().get(parts.scheme)
+    host = parts.hostname or ""
+    if not proxy or host in _LOOPBACK or proxy_bypass(host):
+        return urllib3.PoolManager(**options)
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        credentials = urlsplit(proxy)
+        if credentials.username:
+            userinfo = f"{unquote(credentials.username)}:{unquote(credentials.password or '')}"
+            options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=userinfo)
+        return urllib3.ProxyManager(proxy, **options)
+    except (ValueError, urllib3.exceptions.HTTPError):
+        options.pop("proxy_headers", None)
+        _say_unusable_proxy(parts.scheme.upper(), target.origin)
+        return urllib3.PoolManager(**options)
+
+
+@cache
+def _say_unusable_proxy(scheme: str, origin: str) -> None:
+    """Say it once for all signals, whatever the bot's own logging handlers do in a thread that is not the bot's."""
+    with suppress(Exception):
+        _log.warning(
+            "otelbot: the proxy that %s_PROXY names can't be used; telemetry goes to %s without it", scheme, origin
+        )
+
+
+def _reason(error: Exception) -> str:
+    """Name what happened without the address and headers that urllib3's texts repeat."""
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return "the host name can't be resolved"
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        text = str(error)
+        return "connection refused" if "refused" in text else "no connection"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return "no answer in time"
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return "the TLS handshake failed"
+    return "the connection was closed"
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds from a Retry-After header, which holds seconds or a date."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (TypeError, ValueError):
+            return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None

@@ -1,0 +1,93 @@
+"""Says once what is wrong with an endpoint, not once for each batch and signal."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from otelbot.export.target import Target
+
+_log = logging.getLogger("otelbot")
+
+
+def _say(level: int, message: str, *args: object) -> None:
+    """Log, whatever the bot's own handlers do in a thread that is not the bot's."""
+    with suppress(Exception):
+        _log.log(level, message, *args)
+
+
+class Outages:
+    """What is known of the endpoints' health, shared by the senders of all signals."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._away: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
+
+    def after_fork_in_child(self) -> None:
+        self._lock = threading.Lock()
+
+    def _first(self, url: str, what: str) -> bool:
+        with self._lock:
+            new = (url, what) not in self._said
+            self._said.add((url, what))
+            return new
+
+    def failed(self, target: Target, why: str, max_bytes: int) -> None:
+        """The endpoint can't be reached, or asks to come again."""
+        with self._lock:
+            new = target.origin not in self._away
+            self._away.add(target.origin)
+        if new:
+            _say(
+                logging.WARNING,
+                "otelbot: %s does not take telemetry (%s); the bot goes on, up to %d MiB of each signal are kept and"
+                " sent when it does. Is it running? OTEL_EXPORTER_OTLP_ENDPOINT says where, `otelbot doctor` tries it.",
+                target.origin,
+                why,
+                max_bytes // 2**20,
+            )
+
+    def accepted(self, target: Target, rejected: int) -> None:
+        with self._lock:
+            back = target.origin in self._away
+            self._away.discard(target.origin)
+        if back:
+            _say(logging.INFO, "otelbot: %s takes telemetry again", target.origin)
+        if rejected and self._first(target.url, "partial"):
+            _say(
+                logging.WARNING,
+                "otelbot: %s refused %d items of an accepted batch of %s",
+                target.origin,
+                rejected,
+                target.signal,
+            )
+
+    def refused(self, target: Target, why: str) -> None:
+        """The endpoint won't ever take this batch."""
+        if self._first(target.url, why):
+            _say(
+                logging.WARNING,
+                "otelbot: %s refuses %s (%s): dropped, and counted in otelbot.export.dropped. `otelbot doctor` tries"
+                " it.",
+                target.origin,
+                target.signal,
+                why,
+            )
+
+    def undelivered(self, target: Target, items: int) -> None:
+        """The program ends with `items` unsent. Said only where nothing was said of the endpoint before."""
+        with self._lock:
+            known = target.origin in self._away
+            self._away.add(target.origin)
+        level = logging.DEBUG if known else logging.WARNING
+        _say(
+            level,
+            "otelbot: %d items of %s were not delivered to %s before the end",
+            items,
+            target.signal,
+            target.origin,
+        )
