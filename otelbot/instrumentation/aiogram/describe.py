@@ -1,0 +1,119 @@
+"""What updates and handlers are called. Nothing here reads a text, a name or a payload."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+_MESSAGES = frozenset(
+    {"message", "edited_message", "channel_post", "edited_channel_post", "business_message", "edited_business_message"}
+)
+
+
+def update_type(update: Any) -> str:
+    """Return the type of an `Update`, or of the dictionary that may become one; `unknown` where it has none."""
+    if isinstance(update, Mapping):  # posted to a webhook by anybody, so only names that aiogram knows
+        return next((key for key in update if key in _update_types() and update[key]), "unknown")
+    try:
+        return str(update.event_type)
+    except Exception:  # UpdateTypeLookupError: a type newer than this aiogram
+        return "unknown"
+
+
+@cache
+def _update_types() -> frozenset[str]:
+    from aiogram.types import Update
+
+    return frozenset(Update.model_fields) - {"update_id"}
+
+
+def update_id(update: Any) -> str | None:
+    value = update.get("update_id") if isinstance(update, Mapping) else getattr(update, "update_id", None)
+    return str(value) if isinstance(value, int) else None
+
+
+def event_of(update: Any, kind: str) -> Any:
+    return None if isinstance(update, Mapping) else getattr(update, kind, None)
+
+
+def chat_type(event: Any) -> str | None:
+    """Return `private`, `group`, `supergroup` or `channel`, or None for an event without a chat."""
+    chat = getattr(event, "chat", None) or getattr(getattr(event, "message", None), "chat", None)
+    return getattr(chat, "type", None)
+
+
+def user_id(event: Any) -> int | None:
+    user = getattr(event, "from_user", None) or getattr(event, "user", None)
+    return getattr(user, "id", None)
+
+
+def looks_like_command(event: Any, kind: str) -> bool:
+    if kind not in _MESSAGES:
+        return False
+    text = str(getattr(event, "text", None) or getattr(event, "caption", None) or "")
+    return len(text) > 1 and text[0] == "/" and not text[1].isspace()
+
+
+@dataclass(frozen=True)
+class HandlerInfo:
+    """What is known of a handler once and for all.
+
+    `name` is for people, `function` is `code.function.name`; `commands` are those of its filters, in lower case.
+    """
+
+    name: str
+    function: str
+    commands: frozenset[str]
+    internal: bool = False
+
+
+def describe_handler(handler: Any) -> HandlerInfo:
+    """Describe an aiogram `HandlerObject`."""
+    callback = _unwrap(handler.callback)
+    qualname = getattr(callback, "__qualname__", None) or type(callback).__qualname__
+    module = getattr(callback, "__module__", None) or ""
+    name = qualname.rpartition("<locals>.")[2]
+    if name == "<lambda>":
+        code = callback.__code__
+        name = f"<lambda> {Path(code.co_filename).name}:{code.co_firstlineno}"
+    owner = getattr(handler.callback, "__self__", None)
+    internal = name.endswith("._listen_update") and hasattr(owner, "feed_update")  # a Dispatcher's own step
+    return HandlerInfo(name, f"{module}.{qualname}", frozenset(_commands(handler.filters or ())), internal)
+
+
+def _unwrap(callback: Any) -> Any:
+    """Return what the bot's author wrote, behind partial, functools.wraps and aiogram's scenes."""
+    for _ in range(20):
+        if isinstance(callback, partial):
+            callback = callback.func
+        elif type(callback).__name__ == "SceneHandlerWrapper":
+            inner = callback.handler.callback
+            # `on.message.exit()` has no function of its own: the scene is what there is to name.
+            callback = callback.scene if getattr(inner, "__name__", "") == "_empty_handler" else inner
+        elif hasattr(callback, "__wrapped__"):
+            callback = inspect.unwrap(callback)
+        else:
+            break
+    return callback
+
+
+def _commands(filters: Iterable[Any]) -> Iterable[str]:
+    """Yield the commands in Command filters, also inside or_f, and_f and ~. Patterns are open-ended, so left out."""
+    for each in filters:
+        callback = getattr(each, "callback", each)
+        for command in getattr(callback, "commands", ()) or ():
+            if isinstance(command, str):
+                yield command.lower()
+        nested = getattr(callback, "targets", None) or getattr(callback, "target", None)
+        if nested is not None:
+            yield from _commands(nested if isinstance(nested, list | tuple) else (nested,))
+
+
+def router_name(data: Mapping[str, Any]) -> str | None:
+    """Return the name that the bot's author gave the router; aiogram names the others by their address in memory."""
+    name = getattr(data.get("event_router"), "name", None)
+    return None if name is None or name.startswith("0x") else str(name)

@@ -1,0 +1,141 @@
+"""The handler span: what the bot's own code did with the update."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiogram.dispatcher.event.bases import CancelHandler, SkipHandler
+from opentelemetry import context as context_api
+from opentelemetry.trace import StatusCode, set_span_in_context
+
+from otelbot import signals
+from otelbot.instrumentation.aiogram.describe import HandlerInfo, describe_handler, router_name
+from otelbot.instrumentation.aiogram.updates import UpdateScope, current_scope
+from otelbot.instrumentation.patching import Patches, never_raises
+from otelbot.privacy import error_type, exception_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otelbot.instrumentation.aiogram.telemetry import Telemetry
+
+_INFO = "_otelbot_info"
+
+
+def _info(handler: Any) -> HandlerInfo:
+    """Describe a handler once. HandlerObject can't be hashed, so the result is kept on it."""
+    known = handler.__dict__.get(_INFO)
+    if known is None:
+        known = handler.__dict__[_INFO] = describe_handler(handler)
+    return known  # type: ignore[no-any-return]
+
+
+class HandlerRun:
+    """One call of one handler."""
+
+    def __init__(
+        self, telemetry: Telemetry, scope: UpdateScope | None, handler: Any, event: Any, data: Mapping[str, Any]
+    ) -> None:
+        self._telemetry, self._scope = telemetry, scope
+        self._info = info = _info(handler)
+        self._takes_error = type(event).__name__ == "ErrorEvent"
+        state = data.get("raw_state")
+        attributes: dict[str, str] = {signals.HANDLER: info.name, signals.CODE_FUNCTION_NAME: info.function}
+        if state:
+            attributes[signals.FSM_STATE] = str(state)
+        self._span = telemetry.tracer.start_span(info.name, attributes=attributes)
+        if scope is not None and not self._takes_error:
+            self._name_update(scope, data, state)
+        self._context = set_span_in_context(self._span)
+        self._token: Any = context_api.attach(self._context)
+        self._started = time.perf_counter()
+        telemetry.began(self)
+
+    def cut_off(self) -> None:
+        self.end(GeneratorExit())
+
+    @never_raises
+    def _name_update(self, scope: UpdateScope, data: Mapping[str, Any], state: Any) -> None:
+        info, span = self._info, scope.span
+        command = str(getattr(data.get("command"), "command", "")).lower()
+        if command in info.commands:  # also in a caption, or behind a prefix of the bot's own
+            scope.command = command
+        elif scope.command is not None:
+            scope.command = signals.OTHER
+        if not span.is_recording():
+            return
+        span.update_name(f"{scope.kind} {info.name}")
+        span.set_attribute(signals.HANDLER, info.name)
+        if router := router_name(data):
+            span.set_attribute(signals.ROUTER, router)
+        if state:
+            span.set_attribute(signals.FSM_STATE, str(state))
+
+    def end(self, error: BaseException | None) -> None:
+        telemetry, span = self._telemetry, self._span
+        if not isinstance(error, GeneratorExit):
+            context_api.detach(self._token)
+        if not telemetry.ended(self):
+            return
+        elapsed = time.perf_counter() - self._started
+        kind = "error" if self._takes_error else self._scope.kind if self._scope else "unknown"
+        attributes = {signals.HANDLER: telemetry.cap_handler(self._info.name), signals.UPDATE_TYPE: kind}
+        if error is not None and not isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
+            name = error_type(error)
+            if not isinstance(error, SkipHandler | CancelHandler):
+                attributes[signals.ERROR_TYPE] = telemetry.cap_error(name)
+                span.set_attribute(signals.ERROR_TYPE, name)
+                span.set_status(StatusCode.ERROR, name)
+                if span.is_recording():
+                    span.add_event("exception", exception_attributes(error))
+                    if self._scope is not None:
+                        self._scope.recorded = error
+        telemetry.handler_duration.record(elapsed, attributes, self._context)
+        span.end()
+
+
+@never_raises
+def _start(
+    telemetry: Telemetry, scope: UpdateScope | None, handler: Any, event: Any, data: Mapping[str, Any]
+) -> HandlerRun | None:
+    return None if _info(handler).internal else HandlerRun(telemetry, scope, handler, event, data)
+
+
+@never_raises
+def _end(run: HandlerRun, error: BaseException | None) -> None:
+    run.end(error)
+
+
+def patch(patches: Patches, telemetry: Telemetry) -> None:
+    from aiogram.dispatcher.event.handler import HandlerObject
+
+    patched_before = "call" in vars(HandlerObject)
+
+    def replace(original: Any) -> Any:
+        async def inner(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if patched_before:
+                return await original(self, *args, **kwargs)
+            # Looked up at every call: tests replace it on the base class, also with what is no function.
+            return await super(HandlerObject, self).call(*args, **kwargs)
+
+        async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            scope = current_scope.get()
+            # Startup and shutdown callbacks come through here too: aiogram hands only an event's handler to itself.
+            run = None
+            if args and (scope is not None or kwargs.get("handler") is self):
+                run = _start(telemetry, scope, self, args[0], kwargs)
+            if run is None:
+                return await inner(self, *args, **kwargs)
+            try:
+                result = await inner(self, *args, **kwargs)
+            except BaseException as error:
+                _end(run, error)
+                raise
+            _end(run, None)
+            return result
+
+        return call
+
+    patches.method(HandlerObject, "call", replace)

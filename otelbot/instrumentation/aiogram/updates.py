@@ -1,0 +1,267 @@
+"""The update span: opened where an update enters aiogram, closed when everything that it caused has been done.
+
+All roads end in `Dispatcher.feed_update`, but some begin before it: polling answers `return SendMessage(…)` after it,
+webhooks validate before it. So the outermost opens a scope and the inner ones use it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from aiogram.dispatcher.event.bases import UNHANDLED, CancelHandler, SkipHandler
+from opentelemetry import context as context_api
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, SpanKind, StatusCode, set_span_in_context
+
+from otelbot import lifecycle, signals
+from otelbot.instrumentation.aiogram import api, describe
+from otelbot.instrumentation.patching import Patches, never_raises
+from otelbot.privacy import error_type, exception_attributes, hash_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otelbot.instrumentation.aiogram.telemetry import Telemetry
+    from otelbot.signals import Outcome
+
+current_scope: ContextVar[UpdateScope | None] = ContextVar("otelbot_update", default=None)
+
+
+class UpdateScope:
+    """One update on its way through the dispatcher. `fed` and `done` say how far `feed_update` has come."""
+
+    def __init__(self, telemetry: Telemetry, bot: Any, update: Any, *, new_root: bool) -> None:
+        self.telemetry = telemetry
+        self.kind = describe.update_type(update)
+        self.started = time.perf_counter()
+        self.fed = self.done = self.abandoned = self.error_handled = False
+        self.outcome: Outcome | None = None
+        self.error: BaseException | None = None
+        self.recorded: BaseException | None = None
+        self.command: str | None = None
+        attributes = {
+            signals.MESSAGING_SYSTEM: "telegram",
+            signals.MESSAGING_OPERATION_NAME: "process",
+            signals.MESSAGING_OPERATION_TYPE: "process",
+            signals.UPDATE_TYPE: self.kind,
+            signals.BOT_ID: str(bot.id),
+        }
+        if update_id := describe.update_id(update):
+            attributes[signals.MESSAGING_MESSAGE_ID] = update_id
+        outer = trace.get_current_span().get_span_context() if new_root else None
+        self.span = telemetry.tracer.start_span(
+            f"process {self.kind}",
+            Context() if new_root else None,
+            SpanKind.CONSUMER,
+            attributes,
+            [Link(outer)] if outer is not None and outer.is_valid else None,
+        )
+        self._context = set_span_in_context(self.span, Context() if new_root else None)
+        self._token: Any = None
+        telemetry.update_active.add(1)
+        self._described = False
+
+    def describe(self, bot: Any, update: Any) -> None:
+        """Add what is known of the event, once the update is an `Update` and no longer a dictionary."""
+        event = describe.event_of(update, self.kind)
+        if event is None or self._described:
+            return
+        self._described = True
+        if describe.looks_like_command(event, self.kind):
+            self.command = signals.OTHER
+        if not self.span.is_recording():
+            return
+        if chat_type := describe.chat_type(event):
+            self.span.set_attribute(signals.CHAT_TYPE, chat_type)
+        user = describe.user_id(event)
+        if user is not None:
+            settings = self.telemetry.settings
+            self.span.set_attribute(signals.USER_HASH, hash_user(user, settings.user_hash_key or bot.token))
+            if settings.capture_user_id:
+                self.span.set_attribute(signals.USER_ID, str(user))
+
+    def enter(self) -> None:
+        self._token = context_api.attach(self._context)
+        self._scope_token = current_scope.set(self)
+        self.telemetry.began(self)
+
+    def cut_off(self) -> None:
+        self.failed(GeneratorExit())
+        self.close()
+
+    def leave(self, error: BaseException | None) -> None:
+        """Leave the scope. An update that goes on in another task (a slow webhook) is closed by that task."""
+        if current_scope.get() is self:  # a coroutine that is thrown away may end in a foreign context
+            current_scope.reset(self._scope_token)
+            context_api.detach(self._token)
+        if self.fed and not self.done:
+            self.abandoned = True
+            return
+        if error is not None and self.outcome is None:
+            self.failed(error)
+        self.close()
+
+    def failed(self, error: BaseException) -> None:
+        self.error = error
+        stopped = isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt)
+        if stopped or isinstance(error, CancelHandler):
+            self.outcome = "cancelled"
+        elif isinstance(error, SkipHandler):
+            self.outcome = "unhandled"
+        else:
+            self.outcome = "error"
+
+    def close(self) -> None:
+        if not self.telemetry.ended(self):
+            return
+        outcome: Outcome = self.outcome or "handled"
+        telemetry, span, error = self.telemetry, self.span, self.error
+        attributes: dict[str, str] = {signals.UPDATE_TYPE: self.kind, signals.UPDATE_OUTCOME: outcome}
+        span.set_attribute(signals.UPDATE_OUTCOME, outcome)
+        if error is not None and outcome in {"error", "error_handled"}:
+            span.set_attribute(signals.ERROR_TYPE, error_type(error))
+            if outcome == "error":
+                span.set_status(StatusCode.ERROR, error_type(error))
+            if self.recorded is not error and span.is_recording():
+                span.add_event("exception", exception_attributes(error))
+            attributes[signals.ERROR_TYPE] = telemetry.cap_error(error_type(error))
+            telemetry.count_error(error, "handler")
+        if self.command is not None:
+            span.set_attribute(signals.COMMAND, self.command)
+            command = telemetry.cap_command(self.command)
+            telemetry.commands.add(1, {signals.COMMAND: command, signals.UPDATE_OUTCOME: outcome})
+        span.end()
+        telemetry.update_active.add(-1)
+        telemetry.update_duration.record(time.perf_counter() - self.started, attributes, self._context)
+        # Contexts that were copied on the way keep the scope, but must not keep the handler's frames.
+        self.error = self.recorded = None
+        self.fed = True  # what is fed from such a context is an update of its own
+
+
+@never_raises
+def _open(telemetry: Telemetry, bot: Any, update: Any, *, new_root: bool) -> UpdateScope:
+    scope = UpdateScope(telemetry, bot, update, new_root=new_root)
+    scope.enter()
+    _describe(scope, bot, update)
+    return scope
+
+
+@never_raises
+def _leave(scope: UpdateScope, error: BaseException | None) -> None:
+    scope.leave(error)
+
+
+@never_raises
+def _describe(scope: UpdateScope, bot: Any, update: Any) -> None:
+    scope.describe(bot, update)
+
+
+@never_raises
+def _fed(scope: UpdateScope, response: Any, unhandled: Any) -> None:
+    scope.done = True
+    scope.outcome = "error_handled" if scope.error_handled else "unhandled" if response is unhandled else "handled"
+    if scope.abandoned:
+        scope.close()
+
+
+@never_raises
+def _feed_failed(scope: UpdateScope, error: BaseException) -> None:
+    scope.done = True
+    scope.failed(error)
+    if scope.abandoned:
+        scope.close()
+
+
+def patch(patches: Patches, telemetry: Telemetry) -> None:
+    """Patch the ways into aiogram: polling, webhooks in the foreground and background, and direct feeding."""
+    from aiogram.dispatcher.dispatcher import Dispatcher
+    from aiogram.dispatcher.middlewares.error import ErrorsMiddleware
+    from aiogram.dispatcher.router import Router
+    from aiogram.methods import TelegramMethod
+    from aiogram.webhook.aiohttp_server import BaseRequestHandler
+
+    def entrance(new_root: bool, after: Callable[[Any, Any], None] | None = None) -> Callable[[Any], Any]:
+        """A method (self, bot, update, …) that opens a scope unless one waits to be fed."""
+
+        def replace(original: Any) -> Any:
+            async def enter(self: Any, bot: Any, update: Any, *args: Any, **kwargs: Any) -> Any:
+                waiting = current_scope.get()
+                if waiting is not None and not waiting.fed:
+                    return await original(self, bot, update, *args, **kwargs)
+                scope = _open(telemetry, bot, update, new_root=new_root)
+                if scope is None:
+                    return await original(self, bot, update, *args, **kwargs)
+                try:
+                    result = await original(self, bot, update, *args, **kwargs)
+                    if after is not None:
+                        after(bot, result)
+                except BaseException as error:
+                    _leave(scope, error)
+                    raise
+                _leave(scope, None)
+                return result
+
+            return enter
+
+        return replace
+
+    def feed_update(original: Any) -> Any:
+        async def feed(self: Any, bot: Any, update: Any, **kwargs: Any) -> Any:
+            scope = current_scope.get()
+            if scope is None:  # telemetry failed to open one
+                return await original(self, bot, update, **kwargs)
+            scope.fed = True
+            _describe(scope, bot, update)
+            try:
+                response = await original(self, bot, update, **kwargs)
+            except BaseException as error:
+                _feed_failed(scope, error)
+                raise
+            _fed(scope, response, UNHANDLED)
+            return response
+
+        return entrance(new_root=False)(feed)
+
+    def errors_middleware(original: Any) -> Any:
+        async def call(self: Any, handler: Any, event: Any, data: Any) -> Any:
+            scope = current_scope.get()
+            if scope is None:
+                return await original(self, handler, event, data)
+
+            async def watched(event: Any, data: Any) -> Any:
+                try:
+                    return await handler(event, data)
+                except (SkipHandler, CancelHandler):
+                    raise
+                except Exception as error:
+                    scope.error = error
+                    raise
+
+            result = await original(self, watched, event, data)
+            scope.error_handled = scope.error is not None
+            return result
+
+        return call
+
+    def emit_startup(original: Any) -> Any:
+        async def emit(self: Any, *args: Any, **kwargs: Any) -> Any:
+            lifecycle.arm_signals()
+            return await original(self, *args, **kwargs)
+
+        return emit
+
+    def reply(bot: Any, result: Any) -> None:
+        if isinstance(result, TelegramMethod):
+            api.webhook_reply(telemetry, bot, result)
+
+    patches.method(Dispatcher, "feed_update", feed_update)
+    patches.method(Dispatcher, "_process_update", entrance(new_root=True))
+    patches.method(Dispatcher, "feed_raw_update", entrance(new_root=False))
+    patches.method(Dispatcher, "feed_webhook_update", entrance(new_root=False, after=reply))
+    patches.method(BaseRequestHandler, "_background_feed_update", entrance(new_root=True))
+    patches.method(ErrorsMiddleware, "__call__", errors_middleware)
+    patches.method(Router, "emit_startup", emit_startup)

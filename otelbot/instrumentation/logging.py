@@ -1,0 +1,120 @@
+"""Every record of `logging` becomes a log record with the trace that it belongs to.
+
+No handler is added: one on the root logger would silence the console of a bot that never configures logging, and turn
+its later `logging.basicConfig` into nothing. Records are seen where a logger hands them to its handlers, after its
+level and filters. https://github.com/open-telemetry/opentelemetry-python-contrib/issues/4034
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context
+from opentelemetry._logs import LogRecord
+from opentelemetry.instrumentation.log_utils import std_to_otel
+
+from otelbot import lifecycle
+from otelbot.privacy import exception_attributes, exception_message
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import LoggerProvider
+
+#: What every record has; the rest was given as `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+_EXPORT_THREADS = ("otelbot-", "Otel")
+
+_DEEPEST = 5  # levels of nested extras that are kept as they are
+
+_busy = threading.local()
+
+
+def instrument(provider: LoggerProvider) -> None:
+    """Send a copy of every record to `provider`, from `OTEL_PYTHON_LOG_HANDLER_LEVEL` on (default: all).
+
+    `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=logging` leaves it out.
+    """
+    disabled = {name.strip() for name in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
+    if disabled & {"logging", "*"}:
+        return
+    level = _LEVELS.get(os.environ.get("OTEL_PYTHON_LOG_HANDLER_LEVEL", "").strip().lower(), logging.NOTSET)
+    original = logging.Logger.callHandlers
+
+    @wraps(original)
+    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
+        if record.levelno >= level and not getattr(_busy, "emitting", False):
+            _emit(provider, record)
+        original(self, record)
+
+    logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
+
+
+def _emit(provider: LoggerProvider, record: logging.LogRecord) -> None:
+    if lifecycle.closed():
+        return
+    _busy.emitting = True  # the SDK logs as well: never a record about a record
+    try:
+        if threading.current_thread().name.startswith(_EXPORT_THREADS) and record.name != "otelbot":
+            return
+        provider.get_logger(record.name).emit(_translate(record))
+    except Exception:  # noqa: S110 - a record that can't be rendered still reaches the bot's own handlers
+        pass
+    finally:
+        _busy.emitting = False
+
+
+def _translate(record: logging.LogRecord) -> LogRecord:
+    extras = vars(record).items()
+    attributes: dict[str, Any] = {str(key): _plain(value) for key, value in extras if key not in _STANDARD}
+    attributes["code.function.name"] = record.funcName
+    attributes["code.line.number"] = record.lineno
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        attributes |= exception_attributes(error)
+    return LogRecord(
+        timestamp=int(record.created * 1e9),
+        observed_timestamp=time.time_ns(),
+        context=context.get_current(),
+        severity_text=_SEVERITY_TEXT.get(record.levelname, record.levelname),
+        severity_number=std_to_otel(record.levelno),
+        body=_body(record),
+        attributes=attributes,
+    )
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Return what a log attribute may be; anything else as text, because the SDK would warn on the bot's console."""
+    if value is None or isinstance(value, str | bool | int | float | bytes):
+        return value
+    try:
+        if isinstance(value, Mapping) and depth < _DEEPEST:
+            return {str(key): _plain(each, depth + 1) for key, each in value.items()}
+        if isinstance(value, list | tuple) and depth < _DEEPEST:
+            return [_plain(each, depth + 1) for each in value]
+        return exception_message(value) if isinstance(value, BaseException) else str(value)
+    except Exception:  # an object of the bot's that does not print
+        return f"<{type(value).__name__}>"
+
+
+def _body(record: logging.LogRecord) -> str:
+    """Return the message, with exceptions among its arguments shown without the data that theirs may hold."""
+    args = record.args
+    if isinstance(args, tuple) and any(isinstance(arg, BaseException) for arg in args):
+        shown = tuple(exception_message(arg) if isinstance(arg, BaseException) else arg for arg in args)
+        return str(record.msg) % shown
+    if isinstance(record.msg, BaseException) and not args:
+        return exception_message(record.msg)
+    return record.getMessage()
