@@ -1,0 +1,215 @@
+"""OpenTelemetry's second entry point: how traces, metrics and logs are made and where they go.
+
+The standard variables choose: `OTEL_{TRACES,METRICS,LOGS}_EXPORTER` (default `otlp`), the OTLP endpoint, protocol and
+headers, the sampler, batch sizes and intervals. Whatever the exporter, everything passes the scrubber.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics, trace
+from opentelemetry._logs import set_logger_provider
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk._configuration import _BaseConfigurator
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+
+from otelbot import lifecycle, resource, settings, signals
+from otelbot.distro import isolated
+from otelbot.environment import BUILTIN_SAMPLERS, DEFAULT_METRIC_INTERVAL_MILLIS, otlp_value
+from otelbot.export.exporters import OtlpLogExporter, OtlpMetricExporter, OtlpSpanExporter
+from otelbot.export.outages import Outages
+from otelbot.export.scrubber import ScrubbedLogExporter, ScrubbedMetricExporter, ScrubbedSpanExporter
+from otelbot.export.sender import Sender
+from otelbot.export.target import Signal, Target
+from otelbot.instrumentation import logging as log_capture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace.sampling import Sampler
+
+_log = logging.getLogger("otelbot")
+
+
+class OtelbotConfigurator(_BaseConfigurator):
+    def _configure(self, **_kwargs: Any) -> None:
+        if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+            _log.warning(
+                "otelbot: this program has set up OpenTelemetry's SDK itself; otelbot adds its instrumentation and"
+                " leaves the export to it. Remove one of the two: only otelbot's export masks tokens."
+            )
+            return
+        isolated("the export", build)
+
+
+def build() -> None:
+    """Set up the three global providers of this process and have them closed at its end."""
+    senders = _Senders()
+    shared = resource.create(os.environ)
+    tracer_provider = _tracer_provider(shared, senders)
+    meter_provider = _meter_provider(shared, senders)
+    logger_provider = _logger_provider(shared, senders)
+    trace.set_tracer_provider(tracer_provider)
+    metrics.set_meter_provider(meter_provider)
+    set_logger_provider(logger_provider)
+    _observe_export(meter_provider, senders)
+    isolated("logging", lambda: log_capture.instrument(logger_provider))
+    # Metrics last: they are the only signal whose newest state has not been recorded yet.
+    lifecycle.start(
+        lifecycle.Pipeline([tracer_provider, logger_provider, meter_provider], senders.made, senders.outages)
+    )
+
+
+class _Senders:
+    def __init__(self) -> None:
+        self.outages = Outages()
+        self.made: list[Sender] = []
+
+    def make(self, signal: Signal) -> Sender:
+        sender = Sender(Target.from_environ(signal, os.environ), self.outages, settings.current().export_queue_bytes)
+        self.made.append(sender)
+        return sender
+
+
+def _exporters(signal: Signal) -> Iterator[str]:
+    """Yield the names in `OTEL_{signal}_EXPORTER`, with `otlp` resolved by the protocol variable."""
+    names = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip() or "otlp"
+    for name in (part.strip() for part in names.split(",")):
+        if name == "otlp" and otlp_value(os.environ, signal, "PROTOCOL") == "grpc":
+            yield "otlp_proto_grpc"
+        elif name and name != "none":
+            yield name
+
+
+def _installed(signal: Signal, name: str) -> Any:
+    """Return an instance of the exporter or reader that another package registered under `name`."""
+    (entry_point,) = entry_points(group=f"opentelemetry_{signal}_exporter", name=name)
+    return entry_point.load()()
+
+
+def _tracer_provider(shared: Resource, senders: _Senders) -> TracerProvider:
+    provider = TracerProvider(
+        sampler=_installed_sampler(), resource=shared, id_generator=_id_generator(), shutdown_on_exit=False
+    )
+
+    def add(name: str) -> None:
+        exporter = OtlpSpanExporter(senders.make("traces")) if name == "otlp" else _installed("traces", name)
+        provider.add_span_processor(BatchSpanProcessor(ScrubbedSpanExporter(exporter)))
+
+    for name in _exporters("traces"):
+        isolated(f"the traces exporter {name}", lambda name=name: add(name))  # type: ignore[misc]
+    return provider
+
+
+def _installed_sampler() -> Sampler | None:
+    """Return the sampler that another package registered, or None for one that the SDK makes from the variables."""
+    name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip()
+    if not name or name in BUILTIN_SAMPLERS:
+        return None
+    (entry_point,) = entry_points(group="opentelemetry_traces_sampler", name=name)
+    return entry_point.load()(os.environ.get("OTEL_TRACES_SAMPLER_ARG"))  # type: ignore[no-any-return]
+
+
+class _PrivateIdGenerator(RandomIdGenerator):
+    """Random ids that the bot's `random.seed` does not repeat, and that do not shift its draws."""
+
+    def __init__(self) -> None:
+        self._random = random.Random()  # noqa: S311 - ids are no secrets
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._random.seed)
+
+    def generate_span_id(self) -> int:
+        return self._random.getrandbits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        return self._random.getrandbits(128) or 1
+
+
+def _id_generator() -> IdGenerator:
+    name = os.environ.get("OTEL_PYTHON_ID_GENERATOR", "").strip()
+    if name in {"", "random"}:
+        return _PrivateIdGenerator()
+    (entry_point,) = entry_points(group="opentelemetry_id_generator", name=name)
+    return entry_point.load()()  # type: ignore[no-any-return]
+
+
+def _logger_provider(shared: Resource, senders: _Senders) -> LoggerProvider:
+    provider = LoggerProvider(resource=shared, shutdown_on_exit=False)
+
+    def add(name: str) -> None:
+        exporter = OtlpLogExporter(senders.make("logs")) if name == "otlp" else _installed("logs", name)
+        provider.add_log_record_processor(BatchLogRecordProcessor(ScrubbedLogExporter(exporter)))
+
+    for name in _exporters("logs"):
+        isolated(f"the logs exporter {name}", lambda name=name: add(name))  # type: ignore[misc]
+    return provider
+
+
+def _meter_provider(shared: Resource, senders: _Senders) -> MeterProvider:
+    readers: list[MetricReader] = []
+
+    def add(name: str) -> None:
+        exporter = OtlpMetricExporter(senders.make("metrics")) if name == "otlp" else _installed("metrics", name)
+        if isinstance(exporter, MetricExporter):
+            interval = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or DEFAULT_METRIC_INTERVAL_MILLIS
+            readers.append(_GatedReader(ScrubbedMetricExporter(exporter), export_interval_millis=float(interval)))
+        else:
+            readers.append(exporter)
+
+    for name in _exporters("metrics"):
+        isolated(f"the metrics exporter {name}", lambda name=name: add(name))  # type: ignore[misc]
+    provider = MeterProvider(metric_readers=readers, resource=shared, shutdown_on_exit=False)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: _forget_measurements(provider))
+    return provider
+
+
+def _forget_measurements(provider: MeterProvider) -> None:
+    """Let a forked child count from zero: it is an instance of its own, and the parent goes on with what was counted.
+
+    The SDK has no way to ask for it; with the aggregations go their locks, which another thread may have held.
+    """
+    for storage in provider._measurement_consumer._reader_storages.values():  # noqa: SLF001
+        storage._lock = threading.RLock()  # noqa: SLF001
+        storage._instrument_view_instrument_matches.clear()  # noqa: SLF001
+
+
+class _GatedReader(PeriodicExportingMetricReader):
+    """Collects behind `lifecycle.collection_gate`, so that a fork never happens in the middle of it."""
+
+    # Final in the SDK, but the only place between its timer and its locks.
+    def collect(  # type: ignore[misc]
+        self, timeout_millis: float = 10_000
+    ) -> None:
+        with lifecycle.collection_gate:
+            super().collect(timeout_millis=timeout_millis)
+
+
+def _observe_export(provider: MeterProvider, senders: _Senders) -> None:
+    meter = provider.get_meter(signals.SCOPE)
+
+    def sent(_options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(sender.sent, {signals.SIGNAL: sender.target.signal}) for sender in senders.made]
+
+    def dropped(_options: CallbackOptions) -> Iterable[Observation]:
+        return [
+            Observation(count, {signals.SIGNAL: sender.target.signal, signals.REASON: reason})
+            for sender in senders.made
+            for reason, count in sender.dropped.items()
+        ]
+
+    for instrument, callback in ((signals.EXPORT_SENT, sent), (signals.EXPORT_DROPPED, dropped)):
+        meter.create_observable_counter(instrument.name, [callback], instrument.unit, instrument.description)
