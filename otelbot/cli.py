@@ -1,0 +1,123 @@
+"""The `otelbot` command. Its libraries are imported here and in what it calls, never in a bot's process."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from otelbot import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otelbot.doctor import Check
+
+app = typer.Typer(
+    name="otelbot",
+    help="OpenTelemetry for Telegram bots written with aiogram 3. A bot is run with: otelbot-instrument python bot.py",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"otelbot {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Exist for --version."""
+
+
+@app.command()
+def doctor(
+    command: Annotated[list[str] | None, typer.Argument(help="The command that you run, after --")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what will be instrumented, what is wrong, and whether the endpoint takes telemetry. Exit code 0 or 1."""
+    from otelbot import doctor as examination
+
+    words = command or []
+    _move_to_interpreter_of(words, as_json=as_json)
+    checks = examination.examine(os.environ, words)
+    if as_json:
+        print(json.dumps(examination.as_json(checks), indent=2))
+    else:
+        _print_checks(checks)
+    raise typer.Exit(0 if examination.healthy(checks) else 1)
+
+
+def _move_to_interpreter_of(command: list[str], *, as_json: bool) -> None:
+    """Run the doctor under the interpreter that the command runs under, where that is another one with otelbot."""
+    from otelbot.interpreter import CommandError, require_otelbot, resolve, same_environment
+
+    if not command:
+        return
+    try:
+        resolved = resolve(command)
+        require_otelbot(resolved)
+    except CommandError:
+        return  # the examination says it
+    if resolved.interpreter and not same_environment(resolved.interpreter):
+        words = ["-m", "otelbot.cli", "doctor", *(["--json"] if as_json else []), "--", *command]
+        os.execv(resolved.interpreter, [resolved.interpreter, *words])  # noqa: S606
+
+
+def _print_checks(checks: Sequence[Check]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    marks = {"ok": ("✓", "green"), "info": ("·", "dim"), "warning": ("!", "yellow"), "failed": ("✗", "bold red")}
+    console = Console()
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    table.add_column(width=1)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    area = ""
+    for check in checks:
+        if check.area != area:
+            area = check.area
+            table.add_row("", Text(area.capitalize(), style="bold"), "")
+        mark, style = marks[check.status]
+        table.add_row(Text(mark, style=style), check.name, Text(check.detail, style="" if style == "green" else style))
+    console.print(table)
+    failed = [check for check in checks if check.status == "failed"]
+    if failed:
+        console.print(Text(f"{len(failed)} thing{'s' if len(failed) > 1 else ''} to mend", style="bold red"))
+    else:
+        console.print(Text("ready: otelbot-instrument python bot.py", style="bold green"))
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float | None, typer.Option(min=1, help="End by itself after so many seconds.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Folder for traces.jsonl, metrics.jsonl and logs.jsonl (OTLP/JSON)."),
+    ] = None,
+) -> None:
+    """Run a shop bot with PostgreSQL, Redis and users, and show its traces and metrics live. Ctrl-C ends it."""
+    from otelbot.demo.run import main as run_demo
+
+    raise typer.Exit(run_demo(seconds=seconds, out=out))
+
+
+def main() -> None:
+    """Entry point of the `otelbot` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
