@@ -1,0 +1,144 @@
+"""The demo as a person starts it: it shows whole traces, ends by itself or with Ctrl-C, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+
+TOKEN = re.compile(rb"\d{5,}(:|%3A)[A-Za-z0-9_-]{30,}")
+DEMO = [sys.executable, "-m", "otelbot", "demo"]
+CRASHING = """
+import sys
+from otelbot.demo import run
+run.BOT = [sys.executable, "-c", "print('no water'); raise SystemExit(3)"]
+raise SystemExit(run.main(60))
+"""
+
+
+@pytest.fixture
+def started():
+    """Start programs whose processes and temporary files are all gone at the end."""
+    mark = f"OTELBOT_TEST={uuid.uuid4()}"
+    name, _, value = mark.partition("=")
+
+    def left():
+        for process in psutil.process_iter():
+            try:
+                # Redis writes its title over its environment: its working directory tells.
+                if process.environ().get(name) == value or process.cwd().startswith(temporary):
+                    yield " ".join(process.cmdline())
+            except psutil.Error:
+                continue  # gone, or somebody else's
+
+    with tempfile.TemporaryDirectory() as temporary:
+        Path(temporary).chmod(0o711)  # PostgreSQL runs as `nobody` when the tests run as root
+        environ = {**os.environ, name: value, "TMPDIR": temporary}
+        programs = []
+
+        def start(command):
+            program = subprocess.Popen(
+                command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            )
+            programs.append(program)
+            return program
+
+        yield start
+        for program in programs:
+            program.kill()
+            program.communicate()
+        assert list(left()) == []
+        assert list(Path(temporary).iterdir()) == []
+
+
+def requests_in(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def attributes_of(span):
+    return {pair["key"]: next(iter(pair["value"].values())) for pair in span.get("attributes", [])}
+
+
+def test_a_few_seconds(started, tmp_path):
+    out = tmp_path / "out"
+    demo = started([*DEMO, "--seconds", "8", "--out", str(out)])
+    stdout, stderr = demo.communicate(timeout=90)
+    assert (demo.returncode, stderr) == (0, "")
+    assert "place_order" in stdout
+    assert "\x1b" not in stdout
+
+    spans = [
+        span
+        for request in requests_in(out / "traces.jsonl")
+        for by_resource in request["resourceSpans"]
+        for by_scope in by_resource["scopeSpans"]
+        for span in by_scope["spans"]
+    ]
+
+    def below(parent):
+        return [span for span in spans if span.get("parentSpanId") == parent["spanId"]]
+
+    root = next(span for span in spans if span["name"] == "callback_query place_order")
+    assert "parentSpanId" not in root
+    handler = next(span for span in below(root) if span["name"] == "place_order")
+    calls = below(handler)
+    assert {span["traceId"] for span in calls} == {root["traceId"]}
+    facts = [attributes_of(span) for span in calls]
+    assert {"postgresql", "redis"} <= {fact.get("db.system.name") for fact in facts}
+    assert {"answerCallbackQuery", "sendMessage"} <= {fact.get("telegram.method") for fact in facts}
+    assert any("http.request.method" in fact and "telegram.method" not in fact for fact in facts)
+    assert {attributes_of(span).get("telegram.update.outcome") for span in spans} >= {"handled", "error"}
+
+    names = {
+        metric["name"]
+        for request in requests_in(out / "metrics.jsonl")
+        for by_resource in request["resourceMetrics"]
+        for by_scope in by_resource["scopeMetrics"]
+        for metric in by_scope["metrics"]
+    }
+    assert names >= {
+        "telegram.bot.update.duration",
+        "telegram.bot.update.active",
+        "telegram.bot.handler.duration",
+        "telegram.bot.commands",
+        "telegram.bot.errors",
+        "telegram.bot.api.request.duration",
+        "telegram.bot.api.retry_after",
+    }
+    assert requests_in(out / "logs.jsonl")
+    for file in out.iterdir():
+        assert not TOKEN.search(file.read_bytes()), file.name
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_a_signal(started, number):
+    demo = started(DEMO)
+    for line in demo.stdout:
+        if "place_order" in line:
+            break
+    os.killpg(demo.pid, number)  # as a terminal does: everything in the foreground gets it
+    stdout, stderr = demo.communicate(timeout=60)
+    assert (demo.returncode, stderr) == (0, "")
+    assert "telegram.bot.update.duration" in stdout
+
+
+def test_bot_that_dies(started):
+    demo = started([sys.executable, "-c", CRASHING])
+    _, stderr = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    first, *rest = stderr.splitlines()
+    log = re.fullmatch(r"otelbot demo: the bot ended by itself; its log is (.+) and ends with:", first)
+    assert rest == ["no water"]
+    kept = Path(log[1])
+    assert kept.read_text() == "no water\n"
+    kept.unlink()
+    kept.parent.rmdir()

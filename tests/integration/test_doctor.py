@@ -1,0 +1,118 @@
+"""`otelbot doctor` says what is instrumented, what is wrong and how to mend it, and fails on what needs mending."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import pytest
+
+from tests.support import OTELBOT, TOKEN, clean_environ
+
+
+async def doctor(*words, env=None, cwd=None):
+    process = await asyncio.create_subprocess_exec(
+        OTELBOT,
+        "doctor",
+        *words,
+        env=clean_environ() | {"COLUMNS": "100"} | (env or {}),
+        cwd=cwd,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert b"Traceback" not in out + err
+    return process.returncode, out.decode(), err.decode()
+
+
+async def examine(*words, env=None, cwd=None):
+    code, out, _ = await doctor("--json", *words, env=env, cwd=cwd)
+    report = json.loads(out)
+    assert report["ok"] is (code == 0)
+    return code, {(check["area"], check["name"]): (check["status"], check["detail"]) for check in report["checks"]}
+
+
+async def test_all_is_well(otlp):
+    code, checks = await examine("--", "python", "bot.py", env={"OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url})
+    assert code == 0
+    assert {status for status, _ in checks.values()} <= {"ok", "info"}
+    assert checks["interpreter", "python"][1].startswith(sys.executable.rpartition("/")[0])
+    for name in ("aiogram", "asyncpg", "redis", "aiohttp-client", "logging"):
+        assert checks["instrumentation", name][0] == "ok"
+    for signal in ("traces", "metrics", "logs"):
+        assert checks["endpoint", signal] == ("ok", f"{otlp.url} accepts {signal}")
+        assert checks["privacy", signal][0] == "ok"
+    assert {received.signal for received in otlp.requests} == {"traces", "metrics", "logs"}
+    # What it sends is a real request that leaves nothing behind.
+    assert not otlp.spans
+    assert not otlp.metrics
+    assert not otlp.logs
+
+
+async def test_the_report_for_people(otlp):
+    code, out, _ = await doctor(env={"OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url})
+    assert code == 0
+    assert "ready: otelbot-instrument python bot.py" in out
+    code, out, _ = await doctor(env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
+    assert code == 1
+    assert "3 things to mend" in out
+    assert "connection refused" in out
+
+
+@pytest.mark.parametrize(
+    ("env", "area", "name", "part"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "nonsense"}, "variables", "OTEL_EXPORTER_OTLP_ENDPOINT", "using http://"),
+        ({"OTELBOT_FLUSH_TIMEOUT": "-1"}, "variables", "OTELBOT_FLUSH_TIMEOUT", "not a positive number"),
+        ({"OTEL_PYTHON_DISTRO": "aws_distro"}, "conflicts", "OTEL_PYTHON_DISTRO", "unset it"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1/x"}, "endpoint", "traces", "connection refused"),
+    ],
+)
+async def test_what_is_wrong_is_named(otlp, env, area, name, part):
+    code, checks = await examine(env={"OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url} | env)
+    assert code == 1
+    status, detail = checks[area, name]
+    assert status == "failed"
+    assert part in detail
+
+
+async def test_an_endpoint_that_refuses_is_told_by_its_status(otlp):
+    otlp.answer_with(401, signal="logs")
+    otlp.answer_with(503, signal="metrics")
+    code, checks = await examine(env={"OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url})
+    assert code == 1
+    assert "401" in checks["endpoint", "logs"][1]
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in checks["endpoint", "logs"][1]
+    assert "503" in checks["endpoint", "metrics"][1]
+    assert checks["endpoint", "traces"][0] == "ok"
+
+
+async def test_what_is_left_out_says_why(otlp):
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url,
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "redis",
+        "OTEL_LOGS_EXPORTER": "none",
+    }
+    code, checks = await examine(env=env)
+    assert code == 0
+    assert checks["instrumentation", "redis"] == ("warning", "off: OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names it")
+    assert checks["endpoint", "logs"][0] == "info"
+
+
+async def test_a_command_that_can_not_run_is_a_finding(otlp, tmp_path):
+    code, checks = await examine("--", "nosuchcommand", env={"OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url})
+    assert code == 1
+    assert "no command 'nosuchcommand'" in checks["interpreter", "command"][1]
+
+
+async def test_a_secret_is_never_printed(otlp):
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://user:{TOKEN}@127.0.0.1:1",
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer s3cr3t-value",
+        "OTELBOT_USER_HASH_KEY": "s3cr3t-value",
+        "OTEL_TRACES_SAMPLER": TOKEN,
+    }
+    _, out, err = await doctor(env=env)
+    assert "s3cr3t-value" not in out + err
+    assert TOKEN not in (out + err).replace("\n", "").replace(" ", "")

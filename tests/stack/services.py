@@ -1,0 +1,337 @@
+"""The real Collector and the real Prometheus on 127.0.0.1, with the processors and settings of the stack."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import socket
+from abc import ABC, abstractmethod
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import yaml
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from otelbot.demo.otlp_json import from_otlp_json
+from otelbot.demo.otlp_views import LogView, MetricView, SpanView, logs_of, spans_of, update_metrics
+from otelbot.demo.processes import last_lines, running
+from tests.support import clean_environ, tools_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from google.protobuf.message import Message
+    from typing_extensions import Self
+
+TOKENS = r"\d{5,}(?::|%3A)[A-Za-z0-9_-]{30,}"
+_QUEUE = {
+    "storage": "file_storage/queue",
+    "sizer": "items",
+    "queue_size": 100000,
+    "batch": {"flush_timeout": "200ms", "min_size": 2000, "max_size": 8192},
+}
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], what: str, timeout: float = 30) -> Any:
+    """Return the first true value that `look` gives.
+
+    :raises TimeoutError: when that takes longer than `timeout` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while not (found := await look()):
+        if loop.time() > deadline:
+            raise TimeoutError(f"waited {timeout:g} s in vain for {what}")
+        await asyncio.sleep(0.05)
+    return found
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, below those that outgoing connections get: while a server is away, neither
+    another program nor a connection to itself takes it.
+    """
+    while True:
+        port = random.SystemRandom().randrange(15000, 30000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+class Server(ABC):
+    """A program that is started, awaited until it answers, stopped, and started again."""
+
+    name: str
+    ready_path: str
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.log = folder / f"{self.name}.log"
+        self.ready_port = free_port()
+        self._stack = AsyncExitStack()
+
+    @property
+    def program(self) -> str:
+        return str(tools_folder() / self.name)
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Return the command line."""
+
+    async def start(self) -> None:
+        process = await self._stack.enter_async_context(
+            running(self.command(), self.log, env=clean_environ(), patience=30)
+        )
+
+        async def answers() -> bool:
+            if process.returncode is not None:
+                raise RuntimeError(f"{self.name} ended with {process.returncode}:\n{last_lines(self.log)}")
+            try:
+                async with (
+                    aiohttp.ClientSession() as session,
+                    session.get(f"http://127.0.0.1:{self.ready_port}{self.ready_path}") as response,
+                ):
+                    return response.status == 200
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(answers, f"{self.name} to be ready")
+
+    async def stop(self) -> None:
+        await self._stack.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+        print(f"--- {self.log}\n{last_lines(self.log, 40)}")  # which pytest shows of a test that fails
+
+
+class Collector(Server):
+    """Takes OTLP/HTTP and appends what it takes, as OTLP/JSON, to a file for each signal."""
+
+    name = "otelcol-otelbot"
+    ready_path = "/"
+
+    def __init__(self, folder: Path, prometheus_url: str | None = None) -> None:
+        super().__init__(folder)
+        self.port = free_port()
+        self.config = collector_config(folder, self.port, self.ready_port, prometheus_url)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "collector.yaml"
+
+    def write_config(self) -> Path:
+        self.config_file.write_text(yaml.safe_dump(self.config), encoding="utf-8")
+        return self.config_file
+
+    def command(self) -> list[str]:
+        return [self.program, "--config", str(self.write_config())]
+
+    def mask_nothing(self) -> None:
+        """From the next start on pass everything on as it comes."""
+        for pipeline in self.config["service"]["pipelines"].values():
+            pipeline["processors"] = ["memory_limiter"]
+
+    def limit_memory(self, limit: Mapping[str, Any]) -> None:
+        """Set the memory limiter's settings, from the next start on."""
+        self.config["processors"]["memory_limiter"] = dict(limit)
+
+    # What it has taken
+
+    @property
+    def raw(self) -> bytes:
+        return b"\n".join(file.read_bytes() for file in sorted(self.folder.glob("*.jsonl")))
+
+    @property
+    def spans(self) -> list[SpanView]:
+        return [span for request in self._requests("traces", ExportTraceServiceRequest) for span in spans_of(request)]
+
+    @property
+    def logs(self) -> list[LogView]:
+        return [record for request in self._requests("logs", ExportLogsServiceRequest) for record in logs_of(request)]
+
+    @property
+    def metrics(self) -> dict[str, MetricView]:
+        """By name, with the latest data points."""
+        views: dict[str, MetricView] = {}
+        for request in self._requests("metrics", ExportMetricsServiceRequest):
+            update_metrics(views, request)
+        return views
+
+    def _requests(self, signal: str, kind: type[Message]) -> Iterator[Any]:
+        try:
+            lines = (self.folder / f"{signal}.jsonl").read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        for line in lines:
+            if line.endswith(b"\n"):  # the last one may be half-written
+                yield from_otlp_json(line, kind)
+
+    async def wait_for(self, look: Callable[[Collector], Any], what: str, timeout: float = 30) -> Any:
+        """Return the first true value of `look(self)`."""
+
+        async def looked() -> Any:
+            return look(self)
+
+        return await eventually(looked, what, timeout)
+
+    async def post(self, signal: str, body: Any) -> int:
+        """Send OTLP/JSON as any other program would; returns the status."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/v1/{signal}", json=body) as response,
+        ):
+            return response.status
+
+
+class Prometheus(Server):
+    """Takes OTLP metrics and answers PromQL."""
+
+    name = "prometheus"
+    ready_path = "/-/ready"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ready_port}"
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "prometheus.yaml"
+
+    def write_config(self) -> Path:
+        self.config_file.write_text(yaml.safe_dump(PROMETHEUS_CONFIG), encoding="utf-8")
+        return self.config_file
+
+    def command(self) -> list[str]:
+        return [
+            self.program,
+            f"--config.file={self.write_config()}",
+            f"--web.listen-address=127.0.0.1:{self.ready_port}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
+            "--web.enable-otlp-receiver",
+            "--enable-feature=exemplar-storage",
+        ]
+
+    async def query(self, promql: str) -> list[tuple[dict[str, str], float]]:
+        """Return the labels and the value of each series that answers."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.url}/api/v1/query", params={"query": promql}) as response,
+        ):
+            answer = json.loads(await response.read())
+        assert answer["status"] == "success", answer
+        return [(series["metric"], float(series["value"][1])) for series in answer["data"]["result"]]
+
+    async def by(self, label: str, promql: str) -> dict[str, float]:
+        return {labels.get(label, ""): value for labels, value in await self.query(promql)}
+
+
+def collector_config(folder: Path, port: int, health_port: int, prometheus_url: str | None) -> dict[str, Any]:
+    """Return the stack's configuration, with files in place of its backends, and Prometheus where its URL is given."""
+
+    def file(signal: str) -> dict[str, Any]:
+        # Without `append` a restarted Collector begins the file anew.
+        return {"path": str(folder / f"{signal}.jsonl"), "append": True, "flush_interval": "50ms"}
+
+    exporters: dict[str, Any] = {f"file/{signal}": file(signal) for signal in ("traces", "metrics", "logs")}
+    pipelines: dict[str, Any] = {
+        signal: {
+            "receivers": ["otlp"],
+            "processors": ["memory_limiter", "redaction", *(["transform/tokens"] if signal == "traces" else [])],
+            "exporters": [f"file/{signal}"],
+        }
+        for signal in ("traces", "metrics", "logs")
+    }
+    if prometheus_url:
+        exporters["otlp_http/prometheus"] = {
+            "endpoint": f"{prometheus_url}/api/v1/otlp",
+            "sending_queue": _QUEUE,
+            "retry_on_failure": {"max_elapsed_time": "0s"},
+        }
+        pipelines["metrics"]["exporters"].append("otlp_http/prometheus")
+    pattern = json.dumps(TOKENS)  # with the backslashes as OTTL wants them
+    return {
+        "extensions": {
+            "health_check": {"endpoint": f"127.0.0.1:{health_port}"},
+            "file_storage/queue": {"directory": str(folder / "queue"), "create_directory": True},
+        },
+        "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{port}"}}}},
+        "processors": {
+            "memory_limiter": {"check_interval": "1s", "limit_mib": 400, "spike_limit_mib": 100},
+            "redaction": {
+                "allow_all_keys": True,
+                "redact_all_types": True,
+                "blocked_values": [TOKENS],
+                "summary": "silent",
+            },
+            "transform/tokens": {
+                "error_mode": "ignore",
+                "trace_statements": [
+                    {
+                        "context": "span",
+                        "statements": [
+                            f'replace_pattern(span.name, {pattern}, "***")',
+                            f'replace_pattern(span.status.message, {pattern}, "***")',
+                        ],
+                    },
+                    {"context": "spanevent", "statements": [f'replace_pattern(spanevent.name, {pattern}, "***")']},
+                ],
+            },
+        },
+        "exporters": exporters,
+        "service": {
+            "extensions": ["health_check", "file_storage/queue"],
+            # No server of its own on :8888, and of its log what helps to understand a failure.
+            "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
+            "pipelines": pipelines,
+        },
+    }
+
+
+PROMETHEUS_CONFIG: dict[str, Any] = {
+    "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
+    "otlp": {
+        "translation_strategy": "UnderscoreEscapingWithSuffixes",
+        "keep_identifying_resource_attributes": True,
+        "promote_resource_attributes": [
+            "service.name",
+            "service.namespace",
+            "service.version",
+            "service.instance.id",
+            "deployment.environment.name",
+            "host.name",
+            "telegram.bot.id",
+        ],
+    },
+    "storage": {"tsdb": {"out_of_order_time_window": "10m"}},
+}
+
+
+async def check(program: str, *arguments: str) -> tuple[int, str]:
+    """Run one of the built programs to its end; returns its status and its output."""
+    process = await asyncio.create_subprocess_exec(
+        os.fspath(tools_folder() / program),
+        *arguments,
+        env=clean_environ(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, output.decode()
