@@ -1,7 +1,12 @@
-"""One HTTP connection to one OTLP endpoint: a request in, a verdict out."""
+"""One HTTP connection to one OTLP endpoint: a request in, a verdict out.
+
+It is used in a thread, so it imports nothing later on, not even what Python itself would only when it is needed: a
+module that a thread imports at the moment of a fork stays locked in the child, whose own import of it never ends.
+"""
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - for every host name
 import gzip
 import logging
 import math
@@ -15,8 +20,12 @@ from functools import cache
 from http.client import responses
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from otelbot import __version__
 
@@ -113,10 +122,6 @@ class Connection:
         """Return how many items a partial success refused."""
         if not body:
             return 0
-        from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-        from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
-        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
         try:
             if self._target.signal == "traces":
                 return int(ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans)
@@ -147,8 +152,6 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
 
 
 def _manager(target: Target) -> urllib3.PoolManager:
-    from urllib.request import getproxies, proxy_bypass
-
     options: dict[str, Any] = {"num_pools": 1, "maxsize": 1}
     parts = urlsplit(target.url)
     if parts.scheme == "https":

@@ -192,6 +192,33 @@ async def test_forked_children_export_or_are_silent_but_never_hang(otlp, run):
     assert len({span.span_id for span in otlp.spans}) == len(otlp.spans)
 
 
+async def test_a_fork_while_something_is_sent_leaves_the_child_able_to_send(otlp, run):
+    # A module that another thread imports at the moment of a fork is locked in the child for ever.
+    program = await run(
+        SPAN
+        + """
+    import importlib.abc, threading, time
+    importing = threading.Event()
+    class Slow(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if threading.current_thread() is not threading.main_thread():
+                importing.set()
+                time.sleep(1)
+    sys.meta_path.insert(0, Slow())
+    trace.get_tracer_provider().force_flush()
+    importing.wait(1)
+    if os.fork() == 0:
+        span("forked")
+        sys.exit(0)
+    os.wait()
+    """,
+        prelude=False,
+        env=LONG,
+    )
+    assert await program.wait() == 0
+    assert names(otlp) == {"before", "forked"}
+
+
 async def test_a_forked_child_counts_from_zero(otlp, run):
     program = await run(
         """
