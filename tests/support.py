@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from otelbot.demo.waiting import PATIENCE
+
 TOKEN = "123456789:AAHfiqksKZ8WmR2zSjiQ7_v4TMAKdiHm9T0"
 #: The half of the token that is secret.
 KEY = TOKEN.partition(":")[2]
@@ -124,12 +126,12 @@ class Program:
     def stderr(self) -> str:
         return (self.folder / "stderr").read_text(encoding="utf-8")
 
-    async def wait(self, timeout: float = 20) -> int:
+    async def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for the end; returns the exit status, negative for a signal."""
         self.returncode = await asyncio.wait_for(self.process.wait(), timeout)
         return self.returncode
 
-    async def stop(self, signum: signal.Signals = signal.SIGTERM, timeout: float = 20) -> int:
+    async def stop(self, signum: signal.Signals = signal.SIGTERM, timeout: float = PATIENCE) -> int:
         self.process.send_signal(signum)
         return await self.wait(timeout)
 

@@ -16,7 +16,7 @@ from otelbot.demo import faults, methods, params
 from otelbot.demo.bot_state import ApiError, BotState, Call
 from otelbot.demo.faults import Fault, Faults
 from otelbot.demo.telegram import callback_update, message_update, photo_update
-from otelbot.demo.waiting import Changes
+from otelbot.demo.waiting import PATIENCE, Changes
 from otelbot.demo.webhooks import Deliveries
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class BotApiServer:
         self,
         method: str,
         count: int = 1,
-        timeout: float = 10,
+        timeout: float = PATIENCE,
         *,
         after: int = 0,
         where: Callable[[Call], bool] = lambda _: True,
@@ -105,7 +105,7 @@ class BotApiServer:
 
         return await self._changes.until(look, timeout, f"{count} x {method}")
 
-    async def wait_until_drained(self, token: str, timeout: float = 10) -> None:
+    async def wait_until_drained(self, token: str, timeout: float = PATIENCE) -> None:
         """Wait until the bot has confirmed every update, or its webhook has taken them."""
         bot = self._bot(token)
         await self._changes.until(lambda: not bot.pending, timeout, "the updates to be taken")

@@ -26,7 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from otelbot.demo.otlp_json import from_otlp_json, to_otlp_json
 from otelbot.demo.otlp_views import LogView, MetricView, SpanView, logs_of, spans_of, update_metrics
-from otelbot.demo.waiting import Changes
+from otelbot.demo.waiting import PATIENCE, Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,7 +108,7 @@ class OtlpReceiver:
     async def wait_for_spans(
         self,
         wanted: int | Callable[[list[SpanView]], bool],
-        timeout: float = 10,
+        timeout: float = PATIENCE,
     ) -> list[SpanView]:
         """Wait for a number of spans, or until `wanted(spans)` is true, and return all that have come.
 
@@ -123,7 +123,9 @@ class OtlpReceiver:
             await self.wait_for(lambda: check(self.spans), timeout, "spans that fit")
         return self.spans
 
-    async def wait_for(self, look: Callable[[], Any], timeout: float = 10, what: str = "telemetry that fits") -> Any:
+    async def wait_for(
+        self, look: Callable[[], Any], timeout: float = PATIENCE, what: str = "telemetry that fits"
+    ) -> Any:
         """Wait until `look()`, called after each request, gives something true, and return that."""
         return await self._changes.until(look, timeout, what)
 

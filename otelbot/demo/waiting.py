@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Seconds before something that does not come is given up. Long, because only a fault needs it, and a busy machine
+#: takes ten seconds to start a bot.
+PATIENCE = 60.0
+
 
 class Changes:
     """Tells everybody who waits that something has changed."""

@@ -182,7 +182,7 @@ def run(folder: Path, *, instrumented: bool) -> Recording:
         api.garble("getChat", b'{"ok": true, "result": {"id": "' + PRIVATE.encode() + b'"}}')
         api.hang("getMyName", 5)
         api.push(TOKEN, message_update("/calls"))
-        await api.wait_for_call("sendMessage", 2, timeout=20)
+        await api.wait_for_call("sendMessage", 2)
         await api.wait_until_drained(TOKEN)
 
         # The polling itself: its faults are survived.
@@ -192,7 +192,7 @@ def run(folder: Path, *, instrumented: bool) -> Recording:
         api.cut("getUpdates")
         api.garble("getUpdates", b'{"ok": true, "result": [{"text": "' + PRIVATE.encode())
         api.push(TOKEN, message_update("hello"))
-        await api.wait_for_call("sendMessage", after=polls, timeout=20)
+        await api.wait_for_call("sendMessage", after=polls)
 
         # Downloads meet their faults in order: the third is the cut one.
         served = api._serve
@@ -206,7 +206,7 @@ def run(folder: Path, *, instrumented: bool) -> Recording:
         api._serve = cut_third
         files = len(api.calls)
         api.push(TOKEN, message_update("/files"))
-        await api.wait_for_call("sendMessage", after=files, timeout=20)
+        await api.wait_for_call("sendMessage", after=files)
         await api.wait_until_drained(TOKEN)
 
     return record(CALLS, folder, play, instrumented=instrumented)

@@ -125,7 +125,7 @@ async def test_clients(api, otlp, run, services):
     commands = ("sql", "sqlfail", "redis", "http")
     for command in commands:
         api.push(TOKEN, message_update(f"/{command}"))
-    await otlp.wait_for_spans(lambda spans: sum(span.kind == "CONSUMER" for span in spans) == len(commands), timeout=30)
+    await otlp.wait_for_spans(lambda spans: sum(span.kind == "CONSUMER" for span in spans) == len(commands))
     assert await bot.stop() == 0
     handlers = {span.name: span for span in otlp.spans if span.kind == "INTERNAL"}
 

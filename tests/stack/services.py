@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from otelbot.demo.otlp_json import from_otlp_json
 from otelbot.demo.otlp_views import LogView, MetricView, SpanView, logs_of, spans_of, update_metrics
 from otelbot.demo.processes import last_lines, running
+from otelbot.demo.waiting import PATIENCE
 from tests.support import clean_environ, tools_folder
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _QUEUE = {
 }
 
 
-async def eventually(look: Callable[[], Awaitable[Any]], what: str, timeout: float = 30) -> Any:
+async def eventually(look: Callable[[], Awaitable[Any]], what: str, timeout: float = PATIENCE) -> Any:
     """Return the first true value that `look` gives.
 
     :raises TimeoutError: when that takes longer than `timeout` seconds.
@@ -184,7 +185,7 @@ class Collector(Server):
             if line.endswith(b"\n"):  # the last one may be half-written
                 yield from_otlp_json(line, kind)
 
-    async def wait_for(self, look: Callable[[Collector], Any], what: str, timeout: float = 30) -> Any:
+    async def wait_for(self, look: Callable[[Collector], Any], what: str, timeout: float = PATIENCE) -> Any:
         """Return the first true value of `look(self)`."""
 
         async def looked() -> Any:

@@ -110,7 +110,7 @@ async def test_a_bot_stops_as_ever_when_the_collector_never_comes_back(api, coll
     await api.wait_for_call("sendMessage", count=6)
     await eventually(lambda: said(bot), "the bot to notice")
 
-    assert await bot.stop(timeout=60) == 7
+    assert await bot.stop() == 7
     (warning,) = warnings_of_otelbot(bot)
     assert collector.url in warning
     assert "Traceback" not in bot.stderr

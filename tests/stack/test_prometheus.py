@@ -89,7 +89,7 @@ async def test_what_prometheus_missed_is_there_after_it_is_back(api, prometheus,
     async def counted() -> bool:
         return await prometheus.by("telegram_command", "telegram_bot_commands_total") == {"start": 1}
 
-    await eventually(counted, "the command in Prometheus", timeout=60)
+    await eventually(counted, "the command in Prometheus")
     assert "otelbot: " not in bot.stderr
 
 
