@@ -11,7 +11,7 @@ import re
 import traceback
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +24,8 @@ _SEPARATOR = r"(?::|%(?:25)?3[Aa])"
 _token = re.compile(rf"(?<!\d)\d{{5,}}{_SEPARATOR}(?:[A-Za-z0-9_-]{{30,}}|[A-Za-z0-9_-]{{6,}}(?=…?\Z))")
 #: What may be the secret half of a token, standing alone.
 _key = re.compile(r"[A-Za-z0-9_-]{30,}")
+#: What somebody may have put into a URL so that nobody finds it: not a word, but letters with digits.
+_hard_to_guess = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{8,}", re.DOTALL)
 _NEXT_FIELD = r"(?=\n(?:HINT|CONTEXT|WHERE|QUERY|LOCATION|STATEMENT):|\Z)"
 #: Texts of well-known errors that repeat what users wrote: a sign, what to look for, what is kept of it.
 _LEAKS: tuple[tuple[str, re.Pattern[str], str], ...] = (
@@ -52,7 +54,9 @@ _LEAKS: tuple[tuple[str, re.Pattern[str], str], ...] = (
 )
 
 _MOST_KEYS = 10_000
+_LONGEST_KEY = 64  # characters of one that is also looked for inside of words; Telegram's have 35
 _keys: set[str] = set()
+_key_lengths: set[int] = set()
 _secrets: set[str] = set()
 _secret_pattern: re.Pattern[str] | None = None
 
@@ -69,12 +73,23 @@ def register_secret(secret: str | None) -> None:
         # Masked by its form wherever it stands whole; a webhook by token makes a bot of whatever it is sent.
         if len(_keys) < _MOST_KEYS:
             _keys.add(key)
+            if len(key) <= _LONGEST_KEY:
+                _key_lengths.add(len(key))
             _scrub_short.cache_clear()
         return
     _secrets.update((secret, quote(secret, safe=""), quote(quote(secret, safe=""), safe="")))
     longest_first = sorted(_secrets, key=len, reverse=True)
     _secret_pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
     _scrub_short.cache_clear()
+
+
+def register_secret_url(url: str) -> None:
+    """Have what makes a webhook's URL hard to guess masked: long mixtures in its path, query values, a password."""
+    parts = urlsplit(url)
+    for part in (*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))):
+        if _hard_to_guess.fullmatch(part):
+            register_secret(part)
+    register_secret(parts.password)
 
 
 def scrub(text: str) -> str:
@@ -87,13 +102,29 @@ def _scrub(text: str) -> str:
     if ":" in text or "%3" in text or "%253" in text:
         text = _token.sub(MASK, text)
     if _keys and len(text) >= 30:
-        text = _key.sub(lambda found: MASK if found.group() in _keys else found.group(), text)
+        text = _without_keys_in(text)
     if _secret_pattern is not None:
         text = _secret_pattern.sub(MASK, text)
     for sign, pattern, kept in _LEAKS:
         if sign in text:
             text = pattern.sub(kept, text)
     return text
+
+
+def _without_keys(found: re.Match[str]) -> str:
+    """Mask the keys in a run of what they are made of: percent-encoding and words may be glued to them."""
+    run = found.group()
+    if run in _keys:
+        return MASK
+    for length in _key_lengths:
+        for start in range(len(run) - length + 1):
+            if run[start : start + length] in _keys:
+                return _without_keys_in(run[:start]) + MASK + _without_keys_in(run[start + length :])
+    return run
+
+
+def _without_keys_in(text: str) -> str:
+    return _key.sub(_without_keys, text)
 
 
 # Names, routes and statements repeat: a hit costs a dictionary look-up.
@@ -114,7 +145,7 @@ def _hash_key(key: str) -> bytes:
 
 
 # Quoted parts of Telegram's descriptions are quoted from the message: «Unsupported start tag "…" at byte offset 7».
-_quoted = re.compile(r"\"[^\"]*\"|'[^']*'|«[^»]*»")
+_quoted = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|«[^»]*»")
 
 
 def error_type(error: BaseException) -> str:
@@ -136,6 +167,13 @@ def exception_message(error: BaseException) -> str:
 
 def _text(error: BaseException) -> str:
     return str(error)
+
+
+def _builtin_text(error: BaseException) -> str:
+    """Leave out what `data[text]` and `int(text)` repeat of their argument. A bot's own classes are told in full."""
+    if type(error) is KeyError:
+        return MASK
+    return _quoted.sub(MASK, str(error)) if isinstance(error, ValueError) else str(error)
 
 
 def _aiogram_text(error: BaseException) -> str:
@@ -184,6 +222,7 @@ _TELLERS: dict[str, Callable[[BaseException], str]] = {
     "aiogram": _aiogram_text,
     "aiohttp": _aiohttp_text,
     "asyncpg": _database_text,
+    "builtins": _builtin_text,
     "pydantic": _validation_text,
     "pydantic_core": _validation_text,
     "redis": _redis_text,

@@ -19,6 +19,7 @@ _RESET = ("SELECT pg_advisory_unlock_all();", "CLOSE ALL;", "UNLISTEN *;", "RESE
 
 class AsyncpgRules:
     component: Component = "database"
+    expected: frozenset[str] = frozenset()
 
     def describe(self, name: str, attributes: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
         query = str(attributes.get(_TEXT, name))
@@ -55,15 +56,19 @@ def instrument() -> None:
                     args = (kwargs.pop(name),)
             return await super()._do_execute(func, instance, args, kwargs)  # type: ignore[no-untyped-call]
 
-    Instrumentor().instrument(  # type: ignore[no-untyped-call]
-        skip_dep_check=True, tracer_provider=ClientTracerProvider(AsyncpgRules())
-    )
-    _trace_cursors_once()
+    instrumentor = Instrumentor()  # type: ignore[no-untyped-call]
+    instrumentor.instrument(skip_dep_check=True, tracer_provider=ClientTracerProvider(AsyncpgRules()))
+    _trace_cursors_once(instrumentor)
 
 
-def _trace_cursors_once() -> None:
-    """Iterating a cursor is one statement: only the step that executes it is traced, not every row."""
-    from asyncpg.cursor import CursorIterator
+def _trace_cursors_once(instrumentor: Any) -> None:
+    """Reading row by row is one statement: only the step that executes it is traced, not every row."""
+    from asyncpg.cursor import Cursor, CursorIterator
+    from wrapt import wrap_function_wrapper
+
+    Cursor.fetchrow = Cursor.fetchrow.__wrapped__
+    if hasattr(Cursor, "_init"):
+        wrap_function_wrapper(Cursor, "_init", instrumentor._do_cursor_execute)  # noqa: SLF001
 
     traced = CursorIterator.__anext__
     untraced = getattr(traced, "__wrapped__", traced)

@@ -33,6 +33,7 @@ class Rules(Protocol):
     """What is particular to one library."""
 
     component: Component
+    expected: frozenset[str]  # types of errors that the library itself has an answer to
 
     def describe(self, name: str, attributes: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
         """Return the span's name and attributes, or None where there should be no span."""
@@ -109,6 +110,8 @@ class ClientSpan(Span):
     def fail(self, error: BaseException) -> None:
         """Mark the span as failed and count the error; a cancelled task is none."""
         if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
+            return
+        if error_type(error) in self._tracer.rules.expected:
             return
         self._tracer.count_error(error)
         if self._span.is_recording():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -37,7 +38,10 @@ _LEVELS = {
 }
 _EXPORT_THREADS = ("otelbot-", "Otel")
 
-_DEEPEST = 5  # levels of nested extras that are kept as they are
+_DEEPEST = 5  # levels of nested extras and arguments that are looked at
+_ACCESS_LOGS = frozenset({"aiohttp.access", "gunicorn.access", "uvicorn.access"})
+_query = re.compile(r"\?[^\s\"']+")
+_call = re.compile(r"\(.*\)")
 
 _busy = threading.local()
 
@@ -79,6 +83,8 @@ def _emit(provider: LoggerProvider, record: logging.LogRecord) -> None:
 def _translate(record: logging.LogRecord) -> LogRecord:
     extras = vars(record).items()
     attributes: dict[str, Any] = {str(key): _plain(value) for key, value in extras if key not in _STANDARD}
+    if record.name in _ACCESS_LOGS:
+        attributes = _without_queries(attributes)
     attributes["code.function.name"] = record.funcName
     attributes["code.line.number"] = record.lineno
     error = record.exc_info[1] if record.exc_info else None
@@ -111,10 +117,28 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 def _body(record: logging.LogRecord) -> str:
     """Return the message, with exceptions among its arguments shown without the data that theirs may hold."""
-    args = record.args
-    if isinstance(args, tuple) and any(isinstance(arg, BaseException) for arg in args):
-        shown = tuple(exception_message(arg) if isinstance(arg, BaseException) else arg for arg in args)
-        return str(record.msg) % shown
-    if isinstance(record.msg, BaseException) and not args:
+    if isinstance(record.msg, BaseException) and not record.args:
         return exception_message(record.msg)
-    return record.getMessage()
+    args = _shown(record.args)
+    body = str(record.msg) % args if args else str(record.msg)
+    if record.name == "asyncio":  # asyncio shows a callback's arguments, and the exception of a task nobody awaited
+        return _call.sub("(…)", body.partition("\n")[0])
+    return str(_without_queries(body)) if record.name in _ACCESS_LOGS else body
+
+
+def _without_queries(value: Any) -> Any:
+    """Leave the queries of URLs out of a text, also one that stands in a dictionary."""
+    if isinstance(value, dict):
+        return {key: _without_queries(each) for key, each in value.items()}
+    return _query.sub("?…", value) if isinstance(value, str) else value
+
+
+def _shown(argument: Any, depth: int = 0) -> Any:
+    """Return an argument of a message with the exceptions in it, at any place, replaced by what may be told of them."""
+    if isinstance(argument, BaseException):
+        return exception_message(argument)
+    if type(argument) in {tuple, list} and depth < _DEEPEST:
+        return type(argument)(_shown(each, depth + 1) for each in argument)
+    if type(argument) is dict and depth < _DEEPEST:
+        return {key: _shown(each, depth + 1) for key, each in argument.items()}
+    return argument

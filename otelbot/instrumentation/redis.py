@@ -6,17 +6,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from otelbot.instrumentation.clients import ClientTracerProvider
+from otelbot.instrumentation.patching import never_raises
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from opentelemetry.trace import Span
+
     from otelbot.signals import Component
 
-#: Commands whose name is two words; every other name with a blank is a pipeline's list of commands.
+#: Commands whose name is two words.
 _CONTAINERS = frozenset(
     "ACL CLIENT CLUSTER COMMAND CONFIG DEBUG FUNCTION LATENCY MEMORY MODULE OBJECT PUBSUB SCRIPT SENTINEL SLOWLOG"
     " XGROUP XINFO".split()
 )
+_PIPELINE = "PIPELINE"
 _LONGEST_NAME = 40
 _MOST_COMMANDS = 20
 #: What the instrumentation calls two commands of the search module.
@@ -31,18 +35,22 @@ def _without_values(command: str) -> str:
 
 class RedisRules:
     component: Component = "redis"
+    expected = frozenset({"NoScriptError"})  # the client loads the script and asks again
 
     def describe(self, name: str, attributes: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
         words = name.removeprefix("b'").removesuffix("'").upper().split()
         kept = dict(attributes)
-        if len(words) > 1 and not (words[0] in _CONTAINERS and len(words) == 2):
-            kept["db.operation.batch.size"] = len(words)
-            operation = f"PIPELINE {words[0]}" if len(set(words)) == 1 else "PIPELINE"
+        if words[:1] == [_PIPELINE]:
+            commands = words[1:]
+            if commands:
+                kept["db.operation.batch.size"] = len(commands)
+            operation = f"{_PIPELINE} {commands[0]}" if len(set(commands)) == 1 else _PIPELINE
         else:
-            operation = _SEARCH.get(" ".join(words), " ".join(words))
+            operation = " ".join(words[: 2 if words[:1] and words[0] in _CONTAINERS else 1])
+            operation = _SEARCH.get(operation, operation)
         operation = operation[:_LONGEST_NAME] or "redis"
         kept["db.system.name"] = "redis"
-        kept["db.operation.name"] = operation
+        kept["db.operation.name"] = kept["db.query.summary"] = operation
         return operation, kept
 
     def query_text(self, text: str) -> str:
@@ -57,15 +65,29 @@ class RedisRules:
         return {"db.response.status_code": code} if code.isalpha() and code.isupper() and len(code) < 20 else {}
 
 
+@never_raises
+def _set_namespace(span: Span, client: Any) -> None:
+    options = getattr(getattr(client, "connection_pool", None), "connection_kwargs", None)
+    if options is not None:  # a cluster has one database, without a number
+        span.set_attribute("db.namespace", str(options.get("db") or 0))
+
+
 def instrument() -> None:
     contrib: Any = import_module("opentelemetry.instrumentation.redis")
     describe_pipeline = contrib._build_span_meta_data_for_pipeline  # noqa: SLF001
+    set_connection_attributes = contrib._set_connection_attributes  # noqa: SLF001
 
     def describe_any_pipeline(instance: Any) -> tuple[list[Any], str, str]:
         try:
-            return describe_pipeline(instance)  # type: ignore[no-any-return]
+            commands, text, name = describe_pipeline(instance)
         except Exception:  # commands given as bytes are more than it expects
-            return [], "", "PIPELINE"
+            return [], "", _PIPELINE
+        return commands, text, f"{_PIPELINE} {name}" if commands else _PIPELINE
+
+    def set_connection_attributes_with_namespace(span: Span, client: Any, *modes: Any) -> None:
+        set_connection_attributes(span, client, *modes)
+        _set_namespace(span, client)
 
     contrib._build_span_meta_data_for_pipeline = describe_any_pipeline  # noqa: SLF001
+    contrib._set_connection_attributes = set_connection_attributes_with_namespace  # noqa: SLF001
     contrib.RedisInstrumentor().instrument(skip_dep_check=True, tracer_provider=ClientTracerProvider(RedisRules()))

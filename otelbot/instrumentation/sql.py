@@ -9,14 +9,24 @@ from functools import lru_cache
 _LONGEST = 2048  # characters of a statement that are kept
 _LONGEST_READ = 8192  # characters that are looked at: a literal that is cut there is masked to the end
 
-#: What may hold a value, and comments. Placeholders ($1) and names (orders_2024) are kept.
+
+def _comment(levels: int) -> str:
+    """Return a pattern for block comments, which PostgreSQL nests; one that is deeper runs to the end."""
+    inner = _comment(levels - 1) if levels else r"/\*.*\Z"
+    return rf"/\*(?:(?!/\*|\*/).|{inner})*(?:\*/|\Z)"
+
+
+#: What may hold a value, and comments. Placeholders ($1) and names (orders_2024) are kept. A backslash before a quote
+#: escapes it in E'…' only, but in others by an old setting of the server: what follows may be a value, so all of it is.
 _LITERALS = re.compile(
-    r"""
-      (?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
+    rf"""
+      (?P<comment>--[^\n]*|{_comment(3)})
     | (?P<identifier>"(?:[^"]|"")*")
     | (?P<placeholder>\$\d+)
     | (?P<dollar>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))
-    | (?P<string>(?:\b[A-Za-z]&?)?'(?:[^'\\]|\\.|'')*(?:'|\Z))
+    | (?P<escaping>\b[Ee]'(?:[^'\\]|\\.|'')*(?:'|\Z))
+    | (?P<unclear>(?:\b[A-Za-z]&?)?'(?:[^'\\]|\\[^']|'')*\\'.*)
+    | (?P<string>(?:\b[A-Za-z]&?)?'(?:[^']|'')*(?:'|\Z))
     | (?P<number>(?<![\w$"])-?\.?\d[\w.]*)
     """,
     re.VERBOSE | re.DOTALL,

@@ -32,6 +32,9 @@ BOT = """
                 async for _ in connection.cursor("SELECT * FROM teas ORDER BY id"):
                     rows += 1
                 assert rows == 120
+                cursor = await connection.cursor("SELECT name FROM teas ORDER BY id")
+                while await cursor.fetchrow():
+                    pass
             statement = await connection.prepare("SELECT name FROM teas WHERE id = $1")
             assert await statement.fetchval(7) == PRIVATE
             assert await connection.fetchval(query="SELECT 1") == 1
@@ -62,6 +65,7 @@ BOT = """
             pipe.execute_command(b"SET", "x", PRIVATE)
             await pipe.execute()
         await client.execute_command("ECHO " + PRIVATE)
+        assert await client.register_script("return ARGV[1]")(args=[PRIVATE]) == PRIVATE.encode()
         await client.client_setname(PRIVATE)
         try:
             await client.lpush("tea:" + PRIVATE, 1)
@@ -75,7 +79,7 @@ BOT = """
         async with aiohttp.ClientSession() as session:
             base = os.environ["HTTP_URL"]
             await session.get(f"{base}/v1/quotes?name={PRIVATE}&page=2")
-            await session.get(f"{base}/users/79990001122/Ada@example.com")
+            await session.get(f"{base}/users/79990001122/Ada@example.com/{PRIVATE}/Лавлейс?{PRIVATE}")
             await session.get(f"{base}/missing")
             await session.get(f"{base}/bot{bot.token}/getMe")
             try:
@@ -86,6 +90,30 @@ BOT = """
                 await asyncio.wait_for(session.get(f"{base}/slow"), 0.2)
             except asyncio.TimeoutError:
                 pass
+            try:
+                await session.get(f"{base}/missing", raise_for_status=True)
+            except aiohttp.ClientResponseError:
+                pass
+            try:
+                await session.get("//127.0.0.1/x")
+            except Exception as error:
+                print(type(error).__name__, flush=True)
+            for number in range(8):
+                try:
+                    await session.get(f"http://127.0.0.{number + 2}:1/")
+                except aiohttp.ClientConnectionError:
+                    pass
+
+    @dp.message(Command("later"))
+    async def later(message):
+        async def fail(_):
+            {}[PRIVATE]
+        def boom(who):
+            raise RuntimeError("no luck")
+        task = asyncio.create_task(fail(1))
+        asyncio.get_running_loop().call_soon(boom, PRIVATE)
+        await asyncio.sleep(0.01)
+        del task
 
     @dp.error()
     async def swallow(event):
@@ -121,8 +149,8 @@ async def services():
 
 async def test_clients(api, otlp, run, services):
     services, seen = services
-    bot = await run(BOT, env=services)
-    commands = ("sql", "sqlfail", "redis", "http")
+    bot = await run(BOT, env=services | {"OTELBOT_CARDINALITY_LIMIT": "5"})
+    commands = ("sql", "sqlfail", "redis", "http", "later")
     for command in commands:
         api.push(TOKEN, message_update(f"/{command}"))
     await otlp.wait_for_spans(lambda spans: sum(span.kind == "CONSUMER" for span in spans) == len(commands))
@@ -140,6 +168,7 @@ async def test_clients(api, otlp, run, services):
         "INSERT teas",
         "SELECT teas",
         "BEGIN",
+        "SELECT teas",
         "SELECT teas",
         "COMMIT",
         "SELECT teas",
@@ -172,14 +201,18 @@ async def test_clients(api, otlp, run, services):
         "GET",
         "PIPELINE",
         "PIPELINE",
-        "PIPELINE",
+        "ECHO",
+        "EVALSHA",
+        "SCRIPT LOAD",
+        "EVALSHA",
         "CLIENT SETNAME",
         "LPUSH",
         "PING",
     ]
     by_name = {span.name: span for span in commands}
     assert by_name["SET"].attributes["db.system.name"] == "redis"
-    assert by_name["SET"].attributes["db.operation.name"] == "SET"
+    assert by_name["SET"].attributes["db.operation.name"] == by_name["SET"].attributes["db.query.summary"] == "SET"
+    assert by_name["SET"].attributes["db.namespace"] == "0"
     pipeline = next(span for span in commands if span.name == "PIPELINE")
     assert pipeline.attributes["db.operation.batch.size"] == 100
     assert by_name["LPUSH"].attributes["db.response.status_code"] == "WRONGTYPE"
@@ -187,15 +220,18 @@ async def test_clients(api, otlp, run, services):
     # HTTP: where it went, not what was asked for whom
     requests = children("http")
     base = services["HTTP_URL"]
-    assert [span.attributes["url.full"] for span in requests] == [
+    assert [span.attributes["url.full"] for span in requests[:7]] == [
         f"{base}/v1/quotes?name=REDACTED&page=REDACTED",
-        f"{base}/users/***/***",
+        f"{base}/users/***/***/***/***?REDACTED=REDACTED",
         f"{base}/missing",
         f"{base}/bot***/getMe",
         "http://127.0.0.1:1/bot***/getMe",
         f"{base}/slow",
+        f"{base}/missing",
     ]
-    assert [span.attributes.get("http.response.status_code") for span in requests] == [200, 200, 404, 200, None, None]
+    statuses = [span.attributes.get("http.response.status_code") for span in requests[:7]]
+    assert statuses == [200, 200, 404, 200, None, None, 404]
+    assert bot.stdout == "AssertionError\n", "what aiohttp raises for such a URL"
     assert requests[4].attributes["error.type"] == "ClientConnectorError"
     cancelled = requests[5]
     assert cancelled.status == "UNSET"
@@ -205,12 +241,33 @@ async def test_clients(api, otlp, run, services):
     assert "traceparent" in seen["/missing"]
     assert "traceparent" not in seen[f"/bot{TOKEN}/getMe"]
 
+    durations = [attributes for attributes, *_ in otlp.metrics["http.client.request.duration"].points]
+    hosts = {point["server.address"] for point in durations if "server.address" in point}
+    assert hosts == {"127.0.0.1", *(f"127.0.0.{number}" for number in (2, 3, 4, 5)), "other"}
+    assert {point.get("error.type") for point in durations} >= {
+        None,
+        "404",
+        "ClientConnectorError",
+        "ClientResponseError",
+    }
+    assert {"http.response.status_code": 404, "error.type": "ClientResponseError"}.items() <= max(
+        durations, key=lambda point: point.get("error.type") == "ClientResponseError"
+    ).items()
+
+    # asyncio tells of callbacks and of tasks that nobody waits for, without what they were given.
+    told = {record.body for record in otlp.logs if record.scope == "asyncio"}
+    assert {text.partition("(")[0] for text in told} == {
+        "Task exception was never retrieved",
+        "Exception in callback later.<locals>.boom",
+    }
+
     errors = {
         (attributes["component"], attributes["error.type"]): value
         for attributes, value, *_ in otlp.metrics["telegram.bot.errors"].points
     }
     assert errors["database", "UniqueViolationError"] == 1
     assert errors["redis", "ResponseError"] == 1
-    assert errors["http", "ClientConnectorError"] == 1
+    assert errors["http", "ClientConnectorError"] == 9
+    assert ("redis", "NoScriptError") not in errors
     assert b"Lovelace" not in otlp.raw
     assert TOKEN.encode() not in otlp.raw

@@ -45,6 +45,7 @@ def test_times_and_addresses_are_no_tokens(text):
 def no_secrets(monkeypatch):
     monkeypatch.setattr(privacy, "_secrets", set())
     monkeypatch.setattr(privacy, "_keys", set())
+    monkeypatch.setattr(privacy, "_key_lengths", set())
     monkeypatch.setattr(privacy, "_secret_pattern", None)
     privacy._scrub_short.cache_clear()
     yield
@@ -60,6 +61,18 @@ def test_a_registered_secret_is_masked_in_every_form(no_secrets):
     assert scrub("bot42%3ATEST and 42%3atest") == "bot*** and ***"
     assert scrub("hook%20secret%2F1") == "***"
     assert KEY not in scrub(f"only the key: {KEY}")
+    for glued in (f"%2Fhook%2F{KEY}", f"\\n{KEY}", f"123456789_{KEY}-log_{KEY}", f"%25253A{KEY}"):
+        assert KEY not in scrub(glued)
+        assert scrub(glued).startswith(glued[:2])
+
+
+def test_what_makes_a_webhooks_url_hard_to_guess_is_a_secret(no_secrets):
+    privacy.register_secret_url(
+        "https://me:pass7word@bot.example.com/hooks/Xk29dkf0-sdk-f023kdf?key=qs3cret9&env=production"
+    )
+    told = scrub("POST /hooks/Xk29dkf0-sdk-f023kdf?key=qs3cret9&env=production pass7word")
+    assert told == "POST /hooks/***?key=***&env=production ***"
+    assert scrub("bot.example.com hooks key") == "bot.example.com hooks key"
 
 
 @pytest.mark.parametrize(
@@ -132,6 +145,31 @@ def test_what_a_database_error_came_from_is_told_by_type():
         fail()
     assert "Ada" not in stack_trace(caught.value).replace("raise ValueError(\"'Ada'", "")
     assert "ValueError: ***" in stack_trace(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fail", "told"),
+    [
+        (lambda text: {}[text], "***"),
+        (lambda text: {}[42], "***"),
+        (int, "invalid literal for int() with base 10: ***"),
+        (float, "could not convert string to float: ***"),
+        (lambda text: None.answer, "'NoneType' object has no attribute 'answer'"),
+    ],
+)
+def test_what_python_itself_repeats_of_users_is_masked(fail, told):
+    with pytest.raises((LookupError, ValueError, AttributeError)) as caught:
+        fail("it's Ada")
+    assert exception_message(caught.value) == told
+
+
+def test_the_words_of_a_bots_own_exceptions_stay():
+    class NoTeaError(ValueError):
+        pass
+
+    assert exception_message(NoTeaError("'green' is sold out")) == "'green' is sold out"
+    assert exception_message(RuntimeError("can't brew 'green'")) == "can't brew 'green'"
+    assert exception_message(ValueError("can't brew, don't ask")) == "can't brew, don't ask"
 
 
 def test_redis_errors_are_told_by_their_code():

@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from otelbot import resource, signals
 from otelbot.instrumentation.aiogram.telemetry import without_http_span
 from otelbot.instrumentation.patching import Patches, never_raises
-from otelbot.privacy import error_type, exception_message, register_secret
+from otelbot.privacy import error_type, exception_message, register_secret, register_secret_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,8 +100,12 @@ class Attempt:
             return
         elapsed = time.perf_counter() - self._started
         cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt)
+        # A download may fail on this machine's disk, which is not Telegram's doing.
+        on_disk = isinstance(error, OSError) and error.filename is not None
         if error is None:
             self.status = self.status or 200
+        elif on_disk and self._span is not None:
+            self._mark(self._span, error)
         elif not cancelled:
             self._failed(error)
         span = self._span
@@ -111,24 +115,28 @@ class Attempt:
             if cancelled:
                 span.add_event("cancelled")
             span.end()
-        if span is not None and not cancelled:
+        if span is not None and not cancelled and not on_disk:
             self._measure(elapsed, error)
 
     def _failed(self, error: BaseException) -> None:
         name = error_type(error)
         self.status = self.status or _STATUS.get(name) or getattr(error, "status", None)
         span = self._span = self._span or self._make_span()
-        span.set_attribute(signals.ERROR_TYPE, name)
+        self._mark(span, error)
         retry_after = getattr(error, "retry_after", None)
         if isinstance(retry_after, int | float):
             span.set_attribute(signals.RETRY_AFTER, retry_after)
             method = self._telemetry.cap_method(self.method)
             self._telemetry.api_retry_after.add(retry_after, {signals.METHOD: method})
+        if name not in _NOT_ERRORS:
+            self._telemetry.count_error(error, "polling" if self.method == GET_UPDATES else "bot_api")
+
+    def _mark(self, span: Span, error: BaseException) -> None:
+        name = error_type(error)
+        span.set_attribute(signals.ERROR_TYPE, name)
         if name != "TelegramForbiddenError":
             # A download's error repeats its URL, with the file's path.
             span.set_status(StatusCode.ERROR, name if self.method == DOWNLOAD else exception_message(error))
-        if name not in _NOT_ERRORS:
-            self._telemetry.count_error(error, "polling" if self.method == GET_UPDATES else "bot_api")
 
     def _measure(self, elapsed: float, error: BaseException | None) -> None:
         attributes: dict[str, str | int] = {signals.METHOD: self._telemetry.cap_method(self.method)}
@@ -145,6 +153,7 @@ def _start(telemetry: Telemetry, session: Any, bot: Any, method: Any) -> Attempt
     name = str(method.__api_method__)
     if name == "setWebhook":
         register_secret(getattr(method, "secret_token", None))
+        register_secret_url(str(getattr(method, "url", "")))
     attempt = Attempt(telemetry, session, str(bot.id), name)
     attempt.enter()
     return attempt

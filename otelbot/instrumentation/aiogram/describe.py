@@ -96,6 +96,8 @@ def _unwrap(callback: Any) -> Any:
             callback = callback.scene if getattr(inner, "__name__", "") == "_empty_handler" else inner
         elif hasattr(callback, "__wrapped__"):
             callback = inspect.unwrap(callback)
+        elif getattr(callback, "__name__", "") == "enter_to_scene_handler":
+            return inspect.getclosurevars(callback).nonlocals.get("cls", callback)  # `Scene.as_handler()`
         else:
             break
     return callback
