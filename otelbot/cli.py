@@ -44,13 +44,15 @@ def _options(
 def doctor(
     command: Annotated[list[str] | None, typer.Argument(help="The command that you run, after --")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    moved: Annotated[bool, typer.Option("--moved", hidden=True)] = False,
 ) -> None:
     """Say what will be instrumented, what is wrong, and whether the endpoint takes telemetry. Exit code 0 or 1."""
     from otelbot import doctor as examination
 
     words = command or []
-    _move_to_interpreter_of(words, as_json=as_json)
-    checks = examination.examine(os.environ, words)
+    if not moved:
+        _move_to_interpreter_of(words, as_json=as_json)
+    checks = examination.examine(dict(os.environ), words)
     if as_json:
         print(json.dumps(examination.as_json(checks), indent=2))
     else:
@@ -70,7 +72,9 @@ def _move_to_interpreter_of(command: list[str], *, as_json: bool) -> None:
     except CommandError:
         return  # the examination says it
     if resolved.interpreter and not same_environment(resolved.interpreter):
-        words = ["-m", "otelbot.cli", "doctor", *(["--json"] if as_json else []), "--", *command]
+        # Not by -m, which would import from the working folder; and only once: a shim is never where it leads to.
+        start = "import sys; sys.path[:1] = []; from otelbot.cli import main; main()"
+        words = ["-c", start, "doctor", "--moved", *(["--json"] if as_json else []), "--", *command]
         os.execv(resolved.interpreter, [resolved.interpreter, *words])  # noqa: S606
 
 

@@ -27,7 +27,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
 from otelbot import lifecycle, resource, settings, signals
 from otelbot.distro import isolated
-from otelbot.environment import BUILTIN_SAMPLERS, DEFAULT_METRIC_INTERVAL_MILLIS, otlp_value
+from otelbot.environment import BUILTIN_SAMPLERS, DEFAULT_METRIC_INTERVAL_MILLIS, names, otlp_value
 from otelbot.export.exporters import OtlpLogExporter, OtlpMetricExporter, OtlpSpanExporter
 from otelbot.export.outages import Outages
 from otelbot.export.scrubber import ScrubbedLogExporter, ScrubbedMetricExporter, ScrubbedSpanExporter
@@ -86,11 +86,10 @@ class _Senders:
 
 def _exporters(signal: Signal) -> Iterator[str]:
     """Yield the names in `OTEL_{signal}_EXPORTER`, with `otlp` resolved by the protocol variable."""
-    names = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip() or "otlp"
-    for name in (part.strip() for part in names.split(",")):
+    for name in names(os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "")) or ["otlp"]:
         if name == "otlp" and otlp_value(os.environ, signal, "PROTOCOL") == "grpc":
             yield "otlp_proto_grpc"
-        elif name and name != "none":
+        elif name != "none":
             yield name
 
 

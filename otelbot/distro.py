@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConventionStability
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 
 from otelbot import startup
@@ -36,7 +36,8 @@ class OtelbotDistro(BaseDistro):  # type: ignore[misc]
     def _configure(self, **_kwargs: Any) -> None:
         startup.loaded_by_opentelemetry()
         # The stable names; the contrib instrumentations default to the old ones.
-        os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
+        with startup.in_environ(OTEL_SEMCONV_STABILITY_OPT_IN="http,database"):
+            _OpenTelemetrySemanticConventionStability._initialize()  # type: ignore[no-untyped-call]  # noqa: SLF001
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
         """Load one instrumentor. One that fails is reported by name and the others go on."""

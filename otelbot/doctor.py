@@ -34,16 +34,22 @@ class Check:
 
 
 def examine(environ: Mapping[str, str], command: Sequence[str] = ()) -> list[Check]:
-    """Look at this interpreter and `environ`, and send one request per signal to the endpoint. Changes nothing."""
+    """Look at this interpreter and `environ`, and send one request per signal to the endpoint.
+
+    Takes the `OTEL_*` variables out of this process's own environment: its parts are tried whatever they say.
+    """
     usable = dict(environ)
     variables = [*_variables(environ)]
     environment.discard_unusable(usable)
+    # OpenTelemetry reads this process's variables when it is imported; the examination is of those that were given.
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        del os.environ[name]
     return [
         *_interpreter(),
         *_command(command),
         *_packages(),
         *_instrumentation(usable),
-        *_conflicts(environ),
+        *_conflicts(usable),
         *variables,
         *_endpoints(usable),
         *_self_test(),
@@ -119,12 +125,16 @@ def _instrumentation(environ: Mapping[str, str]) -> Iterator[Check]:
 
     from otelbot.distro import LIBRARIES, REPLACED
 
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if _switched_off(environ):
         yield Check("instrumentation", "everything", "warning", "off: OTEL_SDK_DISABLED=true")
         return
     disabled = {
         name.strip() for name in environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",") if name.strip()
     }
+    known = {entry_point.name for entry_point in entry_points(group="opentelemetry_instrumentor")} | {"logging", "*"}
+    for name in sorted(disabled - known):
+        detail = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names it, but there is nothing of that name to switch off"
+        yield Check("instrumentation", name, "warning", detail)
     for entry_point in sorted(entry_points(group="opentelemetry_instrumentor"), key=lambda each: each.name):
         name = entry_point.name
         library = LIBRARIES[name][0] if name in LIBRARIES else None
@@ -142,6 +152,10 @@ def _instrumentation(environ: Mapping[str, str]) -> Iterator[Check]:
         yield Check("instrumentation", "logging", "ok", "every record, with the trace it belongs to")
 
 
+def _switched_off(environ: Mapping[str, str]) -> bool:
+    return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
 def _instrumenting(entry_point: Any) -> Distribution:
     return entry_point.dist  # type: ignore[no-any-return]
 
@@ -149,7 +163,7 @@ def _instrumenting(entry_point: Any) -> Distribution:
 def _conflicts(environ: Mapping[str, str]) -> Iterator[Check]:
     for kind in ("distro", "configurator"):
         variable = f"OTEL_PYTHON_{kind.upper()}"
-        chosen = environ.get(variable, "otelbot")
+        chosen = environ.get(variable, "").strip() or "otelbot"
         if chosen != "otelbot":
             yield Check("conflicts", variable, "failed", f"is {chosen!r}, so otelbot is not used; unset it")
         for entry_point in entry_points(group=f"opentelemetry_{kind}"):
@@ -176,8 +190,10 @@ def _variables(environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def _endpoints(environ: Mapping[str, str]) -> Iterator[Check]:
+    if _switched_off(environ):
+        return
     for signal in SIGNALS:
-        exporters = [name.strip() for name in environ.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp").split(",")]
+        exporters = environment.names(environ.get(f"OTEL_{signal.upper()}_EXPORTER", "")) or ["otlp"]
         if "otlp" not in exporters:
             yield Check("endpoint", signal, "info", f"goes to {', '.join(exporters)}")
         elif environment.otlp_value(environ, signal, "PROTOCOL") == "grpc":
@@ -229,7 +245,11 @@ def _request(signal: Signal) -> bytes:
 def _self_test() -> Iterator[Check]:
     from otelbot import selftest
 
-    problems = selftest.run()
+    try:
+        problems = selftest.run()
+    except Exception as error:
+        yield Check("privacy", "self-test", "failed", f"could not be run ({type(error).__name__}: {scrub(str(error))})")
+        return
     for signal in SIGNALS:
         detail = problems.get(signal, "a token in every field of it did not get out")
         yield Check("privacy", signal, "failed" if signal in problems else "ok", detail)

@@ -16,6 +16,9 @@ from otelbot.privacy import scrub
 from otelbot.settings import Problem
 
 _BLANK = re.compile(r"[\s\x00-\x1f]")
+#: https://www.rfc-editor.org/rfc/rfc9110#name-fields; values as http.client can encode them.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_|~0-9A-Za-z`-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 DEFAULT_ENDPOINT = "http://localhost:4318"
 DEFAULT_METRIC_INTERVAL_MILLIS = 15_000
 
@@ -31,6 +34,7 @@ def valid_endpoint(value: str) -> None:
         parts = urlsplit(value)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and not _BLANK.search(value)
         _ = parts.port
+        (parts.hostname or "").encode("idna")
     except ValueError:
         usable = False
     if not usable:
@@ -59,8 +63,6 @@ def _whole(value: str) -> None:
 
 
 def _limit(value: str) -> None:
-    if value.strip().lower() in {"", "none"}:
-        return
     try:
         usable = int(value) >= 0
     except ValueError:
@@ -77,13 +79,27 @@ def _one_of(*allowed: str) -> _Check:
     return check
 
 
-def _registered(group: str, mend: str, *, builtin: tuple[str, ...] = ()) -> _Check:
-    """Every comma-separated name must be built in or an installed entry point of `group`."""
+def names(value: str) -> list[str]:
+    """Return the names in a comma-separated list, each once; those that otelbot or the SDK brings in lower case."""
+    parts = (part.strip() for part in value.split(","))
+    return list(dict.fromkeys(known_name(part) for part in parts if part))
+
+
+def known_name(name: str) -> str:
+    """Return `name` in lower case where that is a name of the specification: values are case-insensitive there."""
+    return name.lower() if name.lower() in {*BUILTIN_SAMPLERS, *_BUILTIN_EXPORTERS, *_BUILTIN_PROPAGATORS} else name
+
+
+def _registered(group: str, mend: str, *, builtin: tuple[str, ...] = (), several: bool = False) -> _Check:
+    """The value, or each name of a comma-separated list, must be built in or an installed entry point of `group`."""
 
     def check(value: str) -> None:
         from importlib.metadata import entry_points
 
-        for name in filter(None, (part.strip() for part in value.split(","))):
+        found = names(value) if several else [known_name(value.strip())]
+        if not found:
+            raise ValueError("names nothing")
+        for name in found:
             if name not in builtin and not entry_points(group=group, name=name):
                 raise ValueError(f"names {name!r}, which is not installed ({mend})")
 
@@ -95,6 +111,14 @@ def _pairs(value: str) -> None:
         key, equals, _ = pair.partition("=")
         if not equals or not key.strip() or "\n" in unquote(pair):
             raise ValueError("is not a list of key=value pairs")
+
+
+def _http_headers(value: str) -> None:
+    _pairs(value)
+    for pair in filter(None, (part.strip() for part in value.split(","))):
+        key, _, text = (unquote(part.strip()) for part in pair.partition("="))
+        if not _HEADER_NAME.fullmatch(key) or not _HEADER_VALUE.fullmatch(text):
+            raise ValueError("holds what can't be an HTTP header")
 
 
 def _readable_file(value: str) -> None:
@@ -115,6 +139,7 @@ BUILTIN_SAMPLERS = (
 )
 _EXPORTER_PACKAGES = "install the package that brings it, e.g. opentelemetry-exporter-prometheus"
 _BUILTIN_EXPORTERS = ("otlp", "none", "console")
+_BUILTIN_PROPAGATORS = ("tracecontext", "baggage", "none")
 
 #: name → (check, what is used instead)
 _CHECKS: dict[str, tuple[_Check, str]] = {
@@ -128,7 +153,9 @@ _CHECKS: dict[str, tuple[_Check, str]] = {
         "parentbased_always_on",
     ),
     "OTEL_PROPAGATORS": (
-        _registered("opentelemetry_propagator", "known: tracecontext, baggage, none", builtin=("none",)),
+        _registered(
+            "opentelemetry_propagator", "known: tracecontext, baggage, none", builtin=_BUILTIN_PROPAGATORS, several=True
+        ),
         "tracecontext,baggage",
     ),
     **{
@@ -140,7 +167,9 @@ _CHECKS: dict[str, tuple[_Check, str]] = {
         for kind in ("distro", "configurator")
     },
     "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": (
-        _registered("opentelemetry_resource_detector", "known: otel, process, os, host", builtin=("*", "otel")),
+        _registered(
+            "opentelemetry_resource_detector", "known: otel, process, os, host", builtin=("*", "otel"), several=True
+        ),
         "otel",
     ),
     "OTEL_PYTHON_LOG_HANDLER_LEVEL": (
@@ -184,7 +213,12 @@ _CHECKS: dict[str, tuple[_Check, str]] = {
     },
     **{
         f"OTEL_{signal}_EXPORTER": (
-            _registered(f"opentelemetry_{signal.lower()}_exporter", _EXPORTER_PACKAGES, builtin=_BUILTIN_EXPORTERS),
+            _registered(
+                f"opentelemetry_{signal.lower()}_exporter",
+                _EXPORTER_PACKAGES,
+                builtin=_BUILTIN_EXPORTERS,
+                several=True,
+            ),
             "otlp",
         )
         for signal in _SIGNALS
@@ -195,7 +229,7 @@ _OTLP_CHECKS: dict[str, tuple[_Check, str]] = {
     "PROTOCOL": (_one_of(*_PROTOCOLS), "http/protobuf"),
     "TIMEOUT": (_number(0.001, 1e9, "a positive number"), "10 (seconds)"),
     "COMPRESSION": (_one_of("none", "gzip", "deflate"), "none"),
-    "HEADERS": (_pairs, "no extra headers"),
+    "HEADERS": (_http_headers, "no extra headers"),
     "CERTIFICATE": (_readable_file, "the system's certificates"),
     "CLIENT_KEY": (_readable_file, "no client certificate"),
     "CLIENT_CERTIFICATE": (_readable_file, "no client certificate"),
@@ -234,8 +268,7 @@ def problems(environ: Mapping[str, str]) -> list[Problem]:
         value = environ.get(name, "").strip()
         if not value:
             continue
-        grpc = otlp_value(environ, name.removeprefix("OTEL_EXPORTER_OTLP_").split("_")[0], "PROTOCOL") == "grpc"
-        if name.endswith("ENDPOINT") and grpc:
+        if name.endswith("ENDPOINT") and _by_grpc(environ, name.removeprefix("OTEL_EXPORTER_OTLP_").split("_")[0]):
             continue  # gRPC takes host:port
         try:
             check(value)
@@ -252,7 +285,7 @@ def problems(environ: Mapping[str, str]) -> list[Problem]:
 
 
 def _sampler_argument(environ: Mapping[str, str]) -> Iterator[Problem]:
-    if "traceidratio" not in environ.get("OTEL_TRACES_SAMPLER", ""):
+    if "traceidratio" not in environ.get("OTEL_TRACES_SAMPLER", "").lower():
         return
     value = environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
     try:
@@ -272,20 +305,25 @@ def _batches_beyond_queue(environ: Mapping[str, str]) -> Iterator[Problem]:
         if batch > queue > 0:
             given = name if environ.get(name, "").strip() else f"OTEL_{processor}_MAX_QUEUE_SIZE"
             why = f"makes a batch of {batch} larger than the queue of {queue}"
-            yield Problem(f"{given}={environ[given]!r}", why, "the default")
+            yield Problem(f"{given}={environ[given]!r}", why, "a batch of 512 and a queue of 2048")
+
+
+def _by_grpc(environ: Mapping[str, str], signal: str) -> bool:
+    return (otlp_value(environ, signal, "PROTOCOL") or "").lower() == "grpc" and _grpc_installed()
+
+
+def _grpc_installed() -> bool:
+    from importlib.metadata import entry_points
+
+    return bool(entry_points(group="opentelemetry_traces_exporter", name="otlp_proto_grpc"))
 
 
 def _missing_grpc(environ: Mapping[str, str]) -> Iterator[Problem]:
-    from importlib.metadata import entry_points
-
-    if any(otlp_value(environ, signal, "PROTOCOL") == "grpc" for signal in _SIGNALS) and not entry_points(
-        group="opentelemetry_traces_exporter", name="otlp_proto_grpc"
-    ):
-        yield Problem(
-            "OTEL_EXPORTER_OTLP_PROTOCOL='grpc'",
-            "needs `pip install opentelemetry-exporter-otlp-proto-grpc`",
-            "http/protobuf",
-        )
+    for prefix in ("", *(f"{signal}_" for signal in _SIGNALS)):
+        name = f"OTEL_EXPORTER_OTLP_{prefix}PROTOCOL"
+        if environ.get(name, "").strip().lower() == "grpc" and not _grpc_installed():
+            why = "needs `pip install opentelemetry-exporter-otlp-proto-grpc`"
+            yield Problem(f"{name}={environ[name]!r}", why, "http/protobuf")
 
 
 def discard_unusable(environ: MutableMapping[str, str]) -> list[Problem]:
@@ -296,7 +334,13 @@ def discard_unusable(environ: MutableMapping[str, str]) -> list[Problem]:
         environ.pop(name, None)
         if name == "OTEL_TRACES_SAMPLER_ARG":
             environ[name] = "1.0"  # unset, the SDK would warn once more
-        if "'grpc'" in problem.variable:
-            for signal in ("", *(f"{signal}_" for signal in _SIGNALS)):
-                environ.pop(f"OTEL_EXPORTER_OTLP_{signal}PROTOCOL", None)
+        if name.endswith(("_MAX_EXPORT_BATCH_SIZE", "_MAX_QUEUE_SIZE")):
+            for size in ("MAX_EXPORT_BATCH_SIZE", "MAX_QUEUE_SIZE"):  # one may not fit the default of the other
+                environ.pop(f"OTEL_{name.split('_')[1]}_{size}", None)
+    for name in (f"OTEL_EXPORTER_OTLP_{prefix}PROTOCOL" for prefix in ("", *(f"{signal}_" for signal in _SIGNALS))):
+        if name in environ:
+            environ[name] = environ[name].strip().lower()
+    for name in ("OTEL_TRACES_SAMPLER", *(f"OTEL_{signal}_EXPORTER" for signal in _SIGNALS), "OTEL_PROPAGATORS"):
+        if (value := ",".join(names(environ.get(name, "")))) != environ.get(name, "").replace(" ", ""):
+            environ[name] = value
     return found

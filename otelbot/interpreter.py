@@ -34,11 +34,15 @@ class CommandError(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """`program` is the path to execute, `interpreter` the Python that it runs under: None where that can't be told."""
+    """`program` is the path to execute, `interpreter` the Python that it runs under: None where that can't be told.
+
+    `options` are what that Python is started with, up to the program's own arguments where it is the command.
+    """
 
     program: str
     arguments: tuple[str, ...]
     interpreter: str | None
+    options: tuple[str, ...] = ()
 
 
 def resolve(command: Sequence[str]) -> Command:
@@ -47,7 +51,10 @@ def resolve(command: Sequence[str]) -> Command:
     program = shutil.which(name)
     if program is None:
         raise _not_runnable(name)
-    return Command(program, tuple(arguments), _interpreter(program))
+    if _PYTHON.fullmatch(Path(program).name):
+        return Command(program, tuple(arguments), program, tuple(arguments))
+    words = _shebang(program)
+    return Command(program, tuple(arguments), words[0] if words else None, tuple(words[1:]))
 
 
 def _not_runnable(name: str) -> CommandError:
@@ -67,32 +74,33 @@ def _not_runnable(name: str) -> CommandError:
     return CommandError(f"there is no command {name!r} on PATH; check its spelling or give its path", NOT_FOUND)
 
 
-def _interpreter(program: str) -> str | None:
-    if _PYTHON.fullmatch(Path(program).name):
-        return program
+def _shebang(program: str) -> list[str]:
+    """Return the Python of a script's first line with its options, or nothing where it is no Python script."""
     try:
         with open(program, "rb") as file:  # noqa: PTH123 - reads a few bytes of what may be a large binary
             head = file.read(1024)
     except OSError:
-        return None
+        return []
     if not head.startswith(b"#!"):
-        return None
+        return []
     first, _, rest = head.decode(errors="replace").partition("\n")
     words = first[2:].split()
     if words and Path(words[0]).name == "env":
-        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word][:1]
-        words = [shutil.which(words[0]) or words[0]] if words else []
+        words = words[1:]
+        while words and (words[0].startswith("-") or "=" in words[0]):
+            words = words[1:]
+        words = [shutil.which(words[0]) or words[0], *words[1:]] if words else []
     elif words and Path(words[0]).name == "sh" and rest.startswith("'''exec' "):
         # pip's form for a path too long or with a blank: '''exec' "/long path/python" "$0" "$@"
         words = shlex.split(rest.splitlines()[0].removeprefix("'''exec' "))[:1]
-    return words[0] if words and _PYTHON.fullmatch(Path(words[0]).name) else None
+    return words if words and _PYTHON.fullmatch(Path(words[0]).name) else []
 
 
 def require_otelbot(command: Command) -> None:
     """Raise CommandError where the command's interpreter has no otelbot, or is told to ignore PYTHONPATH."""
     if command.interpreter is None:
         return
-    if command.interpreter == command.program and (option := _ignores_environment(command.arguments)):
+    if option := _ignores_environment(command.options):
         raise CommandError(
             f"python {option} ignores PYTHONPATH, through which otelbot is loaded; leave {option} out, or call"
             " otelbot.instrument() in the program",
@@ -117,8 +125,10 @@ def require_otelbot(command: Command) -> None:
 
 
 def same_environment(interpreter: str) -> bool:
+    """Whether `interpreter` is the Python that runs this, in the same environment: one folder may hold several."""
+    ours = Path(sys.executable)
     try:
-        return Path(interpreter).parent.samefile(Path(sys.executable).parent)
+        return Path(interpreter).samefile(ours) and Path(interpreter).parent.samefile(ours.parent)
     except OSError:
         return False
 

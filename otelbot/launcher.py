@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -63,8 +64,6 @@ def prepare(environ: MutableMapping[str, str], options: argparse.Namespace) -> N
     path = [part for part in current.split(os.pathsep) if part != _BOOTSTRAP] if current else []
     environ["PYTHONPATH"] = os.pathsep.join([_BOOTSTRAP, *path])
     environ[LAUNCHED] = "pending"
-    environ.setdefault("OTEL_PYTHON_DISTRO", "otelbot")
-    environ.setdefault("OTEL_PYTHON_CONFIGURATOR", "otelbot")
     if options.service_name:
         environ["OTEL_SERVICE_NAME"] = options.service_name
     if options.endpoint:
@@ -74,8 +73,13 @@ def prepare(environ: MutableMapping[str, str], options: argparse.Namespace) -> N
 
 
 def _become(command: Command, name: str) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # the caller may have closed it
+            stream.flush()
+    # Python ignores these, and what ignores a signal passes that on to the program that it becomes.
+    for ignored in ("SIGPIPE", "SIGXFSZ"):
+        if hasattr(signal, ignored):
+            signal.signal(getattr(signal, ignored), signal.SIG_DFL)
     try:
         # argv[0] stays as typed: virtual environments are found by it.
         os.execv(command.program, [name, *command.arguments])  # noqa: S606 - running it is the point

@@ -33,7 +33,9 @@ def create(environ: Mapping[str, str]) -> Resource:
     """
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
-    name = environ.get(PROGRAM) or service_name(sys.orig_argv)
+    name = service_name(sys.orig_argv)
+    if "--multiprocessing-fork" in sys.orig_argv or "multiprocessing.forkserver" in str(sys.orig_argv):
+        name = environ.get(PROGRAM) or name  # a worker is part of the program that started it
     attributes: dict[str, str | int] = {
         "service.name": name,
         "service.instance.id": str(uuid.uuid4()),
@@ -72,11 +74,12 @@ def _program(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
     position = 1
     while position < len(argv):
         argument = argv[position]
-        if argument in {"-m", "-c"}:
-            module = argv[position + 1] if argument == "-m" and position + 1 < len(argv) else ""
-            return module.removesuffix(".__main__"), argv[position + 2 :]
-        if argument.startswith("-m"):
-            return argument[2:].removesuffix(".__main__"), argv[position + 1 :]
+        if option := re.fullmatch(r"-(?!-)[^cmWX]*([cm])(.*)", argument, re.DOTALL):  # may follow others, as in -um
+            following = argv[position + 1 :]
+            attached = option[2]
+            module = attached or (following[0] if following else "")
+            rest = following if attached else following[1:]
+            return ("" if option[1] == "c" else module.removesuffix(".__main__")), rest
         if not argument.startswith("-"):
             path = Path(argument)
             stem = path.stem if path.suffix in {".py", ".pyw", ".pyc"} else path.name
@@ -93,7 +96,7 @@ def service_version(argv: Sequence[str]) -> str | None:
         text = (folder / "pyproject.toml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-    project = re.search(r"^\[project\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    project = re.search(r"^\[(?:project|tool\.poetry)\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
     found = re.search(r"^version\s*=\s*[\"']([^\"']+)[\"']", project.group(1), re.MULTILINE) if project else None
     return found.group(1) if found else None
 

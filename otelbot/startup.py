@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from otelbot import environment, settings
 from otelbot.privacy import scrub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _log = logging.getLogger("otelbot")
 _started = False
@@ -29,11 +34,11 @@ def initialize() -> None:
         _check_variables()
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             return
-        os.environ.setdefault("OTEL_PYTHON_DISTRO", "otelbot")
-        os.environ.setdefault("OTEL_PYTHON_CONFIGURATOR", "otelbot")
-        from opentelemetry.instrumentation.auto_instrumentation import initialize as load
+        # For this moment only: another Python service that the bot starts may have a distribution of its own.
+        with in_environ(OTEL_PYTHON_DISTRO="otelbot", OTEL_PYTHON_CONFIGURATOR="otelbot"):
+            from opentelemetry.instrumentation.auto_instrumentation import initialize as load
 
-        load(swallow_exceptions=False)
+            load(swallow_exceptions=False)
     except Exception as error:
         _log.warning(
             "otelbot: telemetry could not be set up (%s: %s); the bot runs without it. `otelbot doctor` says more.",
@@ -41,6 +46,18 @@ def initialize() -> None:
             scrub(str(error)),
         )
         _log.debug("otelbot: the traceback", exc_info=True)
+
+
+@contextmanager
+def in_environ(**variables: str) -> Iterator[None]:
+    """Set the variables that are not set, or empty, and take them out again."""
+    ours = [name for name in variables if not os.environ.get(name, "").strip()]
+    os.environ.update({name: variables[name] for name in ours})
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 def loaded_by_opentelemetry() -> None:

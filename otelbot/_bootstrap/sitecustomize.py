@@ -10,6 +10,11 @@ _LAUNCHED = "OTELBOT_LAUNCHED"  # settings.LAUNCHED
 _OTHER = "other"
 
 
+def _say(sentence):
+    if sys.stderr is not None:  # closed by whoever started the program
+        sys.stderr.write(sentence + "\n")
+
+
 def _is_worker():
     # multiprocessing's children by spawn and forkserver; its resource tracker runs none of the program's code.
     line = " ".join(getattr(sys, "orig_argv", ()))
@@ -32,7 +37,7 @@ def _run_shadowed(here):
     beside = [path for path in sys.path if os.path.abspath(path or os.curdir).endswith(rest)]
     if beside and _wanted():
         sys.path[:] = [path for path in sys.path if path not in beside]
-        sys.stderr.write("otelbot: opentelemetry-instrument is in use as well; it is left out, otelbot does its work\n")
+        _say("otelbot: opentelemetry-instrument is in use as well; it is left out, otelbot does its work")
     own = sys.modules.pop("sitecustomize", None)
     try:
         import sitecustomize  # noqa: F401
@@ -49,15 +54,22 @@ def _instrument():
         from otelbot import startup
         from otelbot.resource import service_name
     except ImportError:
-        sys.stderr.write(
+        _say(
             "otelbot: {0} has no otelbot, so the program runs without telemetry; "
-            "install it with: {0} -m pip install otelbot\n".format(sys.executable)
+            "install it with: {0} -m pip install otelbot".format(sys.executable)
         )
+        return
+    name = service_name(sys.orig_argv)
+    if name == "opentelemetry-instrument":
+        # It becomes the program, with its own sitecustomize before this one: have that load otelbot.
+        _say("otelbot: opentelemetry-instrument is in use as well; leave it out, otelbot does its work")
+        for kind in ("DISTRO", "CONFIGURATOR"):
+            os.environ.setdefault("OTEL_PYTHON_" + kind, "otelbot")
         return
     # The children learn whose workers they are; a program that this one becomes by exec is still the one launched.
     os.environ[_LAUNCHED] = str(os.getpid())
     if not _is_worker():
-        os.environ[_PROGRAM] = service_name(sys.orig_argv)
+        os.environ[_PROGRAM] = name
     startup.initialize()
 
 

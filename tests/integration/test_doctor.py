@@ -50,6 +50,32 @@ async def test_all_is_well(otlp):
     assert not otlp.logs
 
 
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"OTEL_TRACES_SAMPLER": "always_off"},
+        {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"},
+        {"OTEL_PYTHON_DISTRO": "", "OTEL_TRACES_EXPORTER": ""},
+        {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+    ],
+)
+async def test_settings_that_send_less_are_no_fault(otlp, env):
+    code, checks = await examine(env={"OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url} | env)
+    assert code == 0, checks
+    assert checks["privacy", "traces"][0] == "ok"
+
+
+async def test_an_interpreter_behind_a_shim_is_examined_once(otlp, tmp_path):
+    shim = tmp_path / "python"
+    shim.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    shim.chmod(0o755)
+    (tmp_path / "wrapt.py").write_text("raise RuntimeError('a file of the bot is not imported')")
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url}
+    code, checks = await examine("--", str(shim), "bot.py", env=env, cwd=tmp_path)
+    assert code == 0
+    assert checks["interpreter", "python"][1].startswith(sys.executable)
+
+
 async def test_the_report_for_people(otlp):
     code, out, _ = await doctor(env={"OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url})
     assert code == 0
@@ -65,7 +91,11 @@ async def test_the_report_for_people(otlp):
     [
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "nonsense"}, "variables", "OTEL_EXPORTER_OTLP_ENDPOINT", "using http://"),
         ({"OTELBOT_FLUSH_TIMEOUT": "-1"}, "variables", "OTELBOT_FLUSH_TIMEOUT", "not a positive number"),
-        ({"OTEL_PYTHON_DISTRO": "aws_distro"}, "conflicts", "OTEL_PYTHON_DISTRO", "unset it"),
+        ({"OTEL_PYTHON_DISTRO": "aws_distro"}, "variables", "OTEL_PYTHON_DISTRO", "leave it unset"),
+        ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, "variables", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "whole number"),
+        ({"OTEL_PROPAGATORS": "b3"}, "variables", "OTEL_PROPAGATORS", "which is not installed"),
+        ({"OTEL_PYTHON_METER_PROVIDER": "bad"}, "variables", "OTEL_PYTHON_METER_PROVIDER", "which is not installed"),
+        ({"OTEL_TRACES_SAMPLER": "always_on,always_off"}, "variables", "OTEL_TRACES_SAMPLER", "is not installed"),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1/x"}, "endpoint", "traces", "connection refused"),
     ],
 )

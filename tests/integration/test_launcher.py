@@ -122,6 +122,48 @@ async def test_a_signal_ends_it_as_without_otelbot(tmp_path, signum):
     assert codes[0] == codes[1]
 
 
+def test_closed_streams_stay_closed(tmp_path):
+    write(tmp_path, "bot.py", "import sys; open('seen', 'w').write(f'{sys.stdout} {sys.stderr}')")
+    launch("sh", "-c", f"exec {OTELBOT_INSTRUMENT} python bot.py >&- 2>&-", cwd=tmp_path)
+    assert (tmp_path / "seen").read_text() == "None None"
+
+
+def test_signals_that_python_ignores_are_not_ignored_by_the_program():
+    result = launch("sh", "-c", "yes | head -1")
+    assert (result.stdout, result.stderr) == ("y\n", "")
+
+
+def test_other_services_that_the_bot_starts_keep_their_own_telemetry(tmp_path):
+    write(
+        tmp_path,
+        "bot.py",
+        """
+        import subprocess, sys
+        names = "import os; print([name for name in os.environ if name.startswith('OTEL_PYTHON_')])"
+        subprocess.run([sys.executable, "-c", names])
+        subprocess.run([sys.executable, "service.py"])
+        """,
+    )
+    write(
+        tmp_path,
+        "service.py",
+        """
+        import otelbot
+        otelbot.instrument()
+        from opentelemetry import trace
+        print(trace.get_tracer_provider().resource.attributes["service.name"])
+        """,
+    )
+    assert launch("python", "bot.py", cwd=tmp_path).stdout == "[]\nservice\n"
+
+
+def test_an_empty_variable_is_an_unset_one(project):
+    env = {"OTEL_PYTHON_DISTRO": "", "OTEL_PYTHON_CONFIGURATOR": " ", "OTEL_PROPAGATORS": ""}
+    source = "from opentelemetry import trace; print(type(trace.get_tracer_provider()).__module__)"
+    result = launch("python", "-c", source, cwd=project, env=env)
+    assert (result.stdout, result.stderr) == ("opentelemetry.sdk.trace\n", "")
+
+
 def test_the_programs_own_handler_of_sigterm_is_the_only_one(tmp_path):
     write(
         tmp_path,
@@ -239,6 +281,8 @@ def test_workers_are_instrumented_and_other_children_are_not(tmp_path):
         (("bot.py",), 126, "bot.py is a Python file, not a command; run: otelbot-instrument python bot.py"),
         (("./data",), 126, "./data can't be executed; make it executable"),
         (("python", "-I", "bot.py"), 1, "python -I ignores PYTHONPATH"),
+        (("./isolated",), 1, "python -I ignores PYTHONPATH"),
+        (("./isolated-by-env",), 1, "python -E ignores PYTHONPATH"),
         (("./gone",), 127, "/no/such/python3"),
         ((".",), 126, ". is a folder, not a command"),
     ],
@@ -247,11 +291,22 @@ def test_what_can_not_be_run_is_said_in_one_sentence(tmp_path, words, status, se
     write(tmp_path, "bot.py", "")
     write(tmp_path, "data", "")
     write(tmp_path, "gone", "#!/no/such/python3\n").chmod(0o755)
+    write(tmp_path, "isolated", f"#!{sys.executable} -I\n").chmod(0o755)
+    write(tmp_path, "isolated-by-env", f"#!/usr/bin/env -S {sys.executable} -E\n").chmod(0o755)
     result = launch(*words, cwd=tmp_path)
     assert result.returncode == status
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_another_python_in_the_same_folder_is_another_interpreter(tmp_path):
+    fake = write(tmp_path, "bin/python3.99", "#!/bin/sh\nexit 7\n")
+    fake.chmod(0o755)
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    result = launch(str(fake), "bot.py", cwd=tmp_path)
+    assert result.returncode == 1
+    assert f"{fake} has no otelbot" in result.stderr
 
 
 def test_an_interpreter_without_otelbot_is_named_with_the_command_that_mends_it(tmp_path):
@@ -317,13 +372,16 @@ def test_beside_opentelemetry_instrument_there_is_one_of_everything(tmp_path):
         """
         from opentelemetry import trace
         import logging
-        print(type(trace.get_tracer_provider()).__module__, logging.Logger.callHandlers.__module__)
+        provider = trace.get_tracer_provider()
+        capture = logging.Logger.callHandlers.__code__.co_filename.partition("otelbot/")[2]
+        print(type(provider).__module__, capture, provider.resource.attributes["service.name"])
         """,
     )
-    for words in ((OPENTELEMETRY_INSTRUMENT, "python", "bot.py"), ("python", "bot.py")):
+    for words, said in (((OPENTELEMETRY_INSTRUMENT, "python", "bot.py"), 1), (("python", "bot.py"), 0)):
         result = launch(*words, cwd=tmp_path)
         assert result.returncode == 0
-        assert result.stdout.startswith("opentelemetry.sdk.trace")
+        assert result.stdout == "opentelemetry.sdk.trace instrumentation/logging.py bot\n"
+        assert result.stderr.count("opentelemetry-instrument is in use as well") == said
     outer = subprocess.run(
         [OPENTELEMETRY_INSTRUMENT, OTELBOT_INSTRUMENT, "python", "bot.py"],
         cwd=tmp_path,

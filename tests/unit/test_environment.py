@@ -60,6 +60,14 @@ def test_what_can_be_used_is_left_alone(usable):
         ({"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4096"}, "makes a batch of 4096 larger than the queue of 2048"),
         ({"OTEL_SDK_DISABLED": "maybe"}, "OTEL_SDK_DISABLED='maybe' is none of true, false; using false"),
         ({"OTEL_CONFIG_FILE": "otel.yaml"}, "OTEL_CONFIG_FILE is not supported"),
+        ({"OTEL_SPAN_LINK_COUNT_LIMIT": "none"}, "OTEL_SPAN_LINK_COUNT_LIMIT='none' is not a whole number"),
+        ({"OTEL_TRACES_SAMPLER": "always_on,always_off"}, "names 'always_on,always_off', which is not installed"),
+        ({"OTEL_TRACES_EXPORTER": ","}, "OTEL_TRACES_EXPORTER=',' names nothing; using otlp"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "GRPC"}, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL='GRPC' needs `pip"),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "x-name=Пр"}, "OTEL_EXPORTER_OTLP_HEADERS holds what can't be an HTTP header"),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "my header=1"}, "OTEL_EXPORTER_OTLP_HEADERS holds"),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "a=b%0Dc"}, "OTEL_EXPORTER_OTLP_HEADERS holds"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a..b:4318"}, "is not a URL"),
     ],
 )
 def test_what_can_not_be_used_is_named_and_taken_out(unusable, sentence):
@@ -69,6 +77,26 @@ def test_what_can_not_be_used_is_named_and_taken_out(unusable, sentence):
     name = str(problem).partition("=")[0].partition(" ")[0]
     assert environ.get(name) != unusable[name]
     assert environment.problems(environ) == []
+
+
+def test_what_was_meant_for_grpc_is_checked_as_what_is_used_instead():
+    environ = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4317"}
+    found = [str(problem).partition("=")[0] for problem in environment.discard_unusable(environ)]
+    assert sorted(found) == ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL"]
+    assert environ == {}
+
+
+def test_a_batch_that_does_not_fit_leaves_neither_size():
+    environ = {"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "20"}
+    (problem,) = environment.discard_unusable(environ)
+    assert "using a batch of 512 and a queue of 2048" in str(problem)
+    assert environ == {}
+
+
+def test_names_of_the_specification_are_known_in_any_case():
+    environ = {"OTEL_TRACES_SAMPLER": "Always_On", "OTEL_TRACES_EXPORTER": "OTLP,otlp", "OTEL_PROPAGATORS": "NONE"}
+    assert environment.discard_unusable(environ) == []
+    assert environ == {"OTEL_TRACES_SAMPLER": "always_on", "OTEL_TRACES_EXPORTER": "otlp", "OTEL_PROPAGATORS": "none"}
 
 
 def test_credentials_in_an_endpoint_are_not_shown():

@@ -26,6 +26,8 @@ from otelbot.resource import service_name, service_version
         (["python", "/venv/bin/gunicorn", "-b", "127.0.0.1:80", "web:app"], "web"),
         (["python", "/venv/bin/uvicorn"], "uvicorn"),
         (["python", "-c", "print()"], "unknown_service:python"),
+        (["python", "-uc", "import bot; bot.main()"], "unknown_service:python"),
+        (["python", "-um", "shop.bot"], "shop.bot"),
         (["python"], "unknown_service:python"),
     ],
 )
@@ -36,6 +38,8 @@ def test_service_name(argv, name):
 def test_the_version_comes_from_the_project_beside_the_script(tmp_path):
     (tmp_path / "pyproject.toml").write_text('[tool.x]\nversion = "9"\n[project]\nname = "a"\nversion = "1.2.3"\n')
     assert service_version(["python", str(tmp_path / "bot.py")]) == "1.2.3"
+    (tmp_path / "pyproject.toml").write_text('[tool.poetry]\nname = "a"\nversion = "1.2.4"\n')
+    assert service_version(["python", str(tmp_path / "bot.py")]) == "1.2.4"
     (tmp_path / "pyproject.toml").write_text('[tool.x]\nversion = "9"\n')
     assert service_version(["python", str(tmp_path / "bot.py")]) is None
 
