@@ -57,6 +57,11 @@ class OtelbotConfigurator(_BaseConfigurator):
 
 def build() -> None:
     """Set up the three global providers of this process and have them closed at its end."""
+    with lifecycle.signals_blocked():
+        _build()
+
+
+def _build() -> None:
     senders = _Senders()
     shared = resource.create(os.environ)
     tracer_provider = _tracer_provider(shared, senders)

@@ -91,11 +91,12 @@ class Connection:
                 redirect=False,
                 preload_content=False,
             )
-            try:
-                body = _read(response, deadline)
-            finally:
-                response.release_conn()
-        except urllib3.exceptions.NewConnectionError as error:
+            body = _read(response, deadline)
+        except (
+            urllib3.exceptions.NewConnectionError,
+            urllib3.exceptions.ProxyError,
+            urllib3.exceptions.SSLError,
+        ) as error:
             return Verdict(False, retry=True, why=_reason(error), unreachable=True)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return Verdict(False, retry=True, why=_reason(error))
@@ -142,12 +143,20 @@ def _not_from_export(_record: logging.LogRecord) -> bool:
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """Read the answer as it comes. Raises TimeoutError where it drips beyond `deadline`."""
+    """Return the answer's body, or nothing where it is cut off, garbled or drips beyond `deadline`.
+
+    The status is known by then: what was accepted must not be sent again for the sake of a body.
+    """
     body = b""
-    while len(body) < _ANSWER_LIMIT and (part := response.read1(_ANSWER_LIMIT)):
-        body += part
-        if time.monotonic() > deadline:
-            raise urllib3.exceptions.TimeoutError
+    try:
+        while len(body) < _ANSWER_LIMIT and (part := response.read1(_ANSWER_LIMIT)):
+            body += part
+            if time.monotonic() > deadline:
+                raise urllib3.exceptions.TimeoutError
+    except (urllib3.exceptions.HTTPError, OSError):
+        response.close()
+        return b""
+    response.release_conn()
     return body
 
 
@@ -188,6 +197,8 @@ def _say_unusable_proxy(scheme: str, origin: str) -> None:
 
 def _reason(error: Exception) -> str:
     """Name what happened without the address and headers that urllib3's texts repeat."""
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return "the proxy does not pass it on"
     if isinstance(error, urllib3.exceptions.NameResolutionError):
         return "the host name can't be resolved"
     if isinstance(error, urllib3.exceptions.NewConnectionError):

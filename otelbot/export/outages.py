@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from otelbot.export.target import Target
 
 _log = logging.getLogger("otelbot")
+
+#: Seconds until an endpoint that came back and went again is worth another word.
+_QUIET = 600.0
 
 
 def _say(level: int, message: str, *args: object) -> None:
@@ -24,7 +28,8 @@ class Outages:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._away: set[str] = set()
+        self._away: dict[str, set[str]] = {}  # the signals that an origin does not take
+        self._said_at: dict[str, float] = {}  # when that was last said of an origin
         self._said: set[tuple[str, str]] = set()
 
     def after_fork_in_child(self) -> None:
@@ -38,9 +43,13 @@ class Outages:
 
     def failed(self, target: Target, why: str, max_bytes: int) -> None:
         """The endpoint can't be reached, or asks to come again."""
+        now = time.monotonic()
         with self._lock:
-            new = target.origin not in self._away
-            self._away.add(target.origin)
+            away = self._away.setdefault(target.origin, set())
+            new = not away and now - self._said_at.get(target.origin, -_QUIET) >= _QUIET
+            away.add(target.signal)
+            if new:
+                self._said_at[target.origin] = now
         if new:
             _say(
                 logging.WARNING,
@@ -53,8 +62,9 @@ class Outages:
 
     def accepted(self, target: Target, rejected: int) -> None:
         with self._lock:
-            back = target.origin in self._away
-            self._away.discard(target.origin)
+            away = self._away.get(target.origin, set())
+            back = away == {target.signal}
+            away.discard(target.signal)
         if back:
             _say(logging.INFO, "otelbot: %s takes telemetry again", target.origin)
         if rejected and self._first(target.url, "partial"):
@@ -81,8 +91,8 @@ class Outages:
     def undelivered(self, target: Target, items: int) -> None:
         """The program ends with `items` unsent. Said only where nothing was said of the endpoint before."""
         with self._lock:
-            known = target.origin in self._away
-            self._away.add(target.origin)
+            known = bool(self._away.get(target.origin))
+            self._away.setdefault(target.origin, set()).add(target.signal)
         level = logging.DEBUG if known else logging.WARNING
         _say(
             level,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import signal
+import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from otelbot.demo.telegram import message_update
-from tests.support import PRELUDE, TOKEN
+from tests.support import OTELBOT_INSTRUMENT, PRELUDE, TOKEN
 
 LONG = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_BLRP_SCHEDULE_DELAY": "60000", "OTEL_METRIC_EXPORT_INTERVAL": "60000"}
 HANDLER = """
@@ -30,6 +34,11 @@ SPAN = """
 
 def names(otlp):
     return {span.name for span in otlp.spans}
+
+
+async def until(true):
+    while not true():
+        await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -130,6 +139,94 @@ async def test_a_slow_endpoint_is_waited_for_however_often_the_signal_comes(api,
     assert {"message echo", "echo", "sendMessage"} <= names(otlp)
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_during_the_flush_of_a_normal_exit_waits_for_it(otlp, run, signum):
+    otlp.hang(1.2, times=1, signal="traces")
+    program = await run(f"{SPAN}\n    print('end', flush=True)", prelude=False, env=LONG)
+    await until(lambda: "end" in program.stdout)
+    await asyncio.sleep(0.4)
+    code = await program.stop(signum)
+    assert code == (-signal.SIGTERM if signum == signal.SIGTERM else 0)
+    assert names(otlp) == {"before"}
+    assert "Traceback" not in program.stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("options", ["", "handle_signals=False"])
+async def test_a_polling_bot_that_is_stopped_twice(api, otlp, run, signum, options):
+    bot = await run(f"{HANDLER}\n    main({options})", env=LONG)
+    api.push(TOKEN, message_update("hi"))
+    await api.wait_for_call("sendMessage")
+    await api.wait_until_drained(TOKEN)
+    otlp.hang(1, times=3)
+    bot.process.send_signal(signum)
+    await asyncio.sleep(0.6)
+    await bot.stop(signum)
+    assert {"message echo", "echo", "sendMessage"} <= names(otlp)
+    assert "lifecycle.py" not in bot.stderr
+    # aiogram closes its session under its own poll: the end of a bot is no failure of it.
+    assert "getUpdates" not in names(otlp)
+    assert "telegram.bot.errors" not in otlp.metrics
+
+
+async def test_a_second_signal_while_the_bot_cleans_up_behind_its_loop(api, otlp, run):
+    source = f"{HANDLER}\n    main()\n    import time\n    print('cleanup', flush=True)\n    time.sleep(60)"
+    bot = await run(source, env=LONG)
+    api.push(TOKEN, message_update("hi"))
+    await api.wait_for_call("sendMessage")
+    await api.wait_until_drained(TOKEN)
+    bot.process.send_signal(signal.SIGTERM)
+    await until(lambda: "cleanup" in bot.stdout)
+    assert await bot.stop(signal.SIGTERM) == -signal.SIGTERM
+    assert {"message echo", "echo", "sendMessage"} <= names(otlp)
+
+
+async def test_a_program_that_blocks_a_signal_gets_it_when_it_asks_for_it(otlp, run):
+    program = await run(
+        SPAN
+        + """
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.3)
+    print("got", signal.sigwait([signal.SIGTERM]).name)
+    """,
+        prelude=False,
+        env=LONG,
+    )
+    assert await program.wait() == 0
+    assert program.stdout == "got SIGTERM\n"
+    assert names(otlp) == {"before"}
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True, check=False).returncode != 0
+    if shutil.which("unshare")
+    else True,
+    reason="needs unshare, and the right to use it",
+)
+async def test_a_containers_first_process_that_ignores_the_signal_goes_on_being_seen(otlp, run):
+    program = await run(
+        SPAN
+        + """
+    print(os.getpid(), flush=True)
+    while not os.path.exists("go on"):
+        time.sleep(0.05)
+    span("after")
+    """,
+        prelude=False,
+        instrumented=False,
+        command=("unshare", "--pid", "--fork", "--kill-child", OTELBOT_INSTRUMENT, sys.executable, "bot.py"),
+        env=LONG,
+    )
+    await until(lambda: program.stdout == "1\n")
+    children = Path(f"/proc/{program.process.pid}/task/{program.process.pid}/children").read_text()
+    os.kill(int(children), signal.SIGTERM)
+    await otlp.wait_for(lambda: names(otlp) == {"before"}, what="what was held at the signal")
+    (program.folder / "go on").write_text("")
+    assert await program.wait() == 0
+    assert names(otlp) == {"before", "after"}
+
+
 async def test_a_second_polling_in_the_same_process_is_flushed_too(api, otlp, run):
     """An event loop that closes puts SIGTERM back to its default."""
     bot = await run(
@@ -217,6 +314,25 @@ async def test_a_fork_while_something_is_sent_leaves_the_child_able_to_send(otlp
     )
     assert await program.wait() == 0
     assert names(otlp) == {"before", "forked"}
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+async def test_a_pool_that_is_terminated_at_once_sends_what_it_did(otlp, run, method):
+    program = await run(
+        SPAN
+        + f"""
+    import multiprocessing
+    if __name__ == "__main__":
+        for round in range(4):
+            with multiprocessing.get_context("{method}").Pool(2) as pool:
+                pool.map(span, [f"a{{round}}", f"b{{round}}"], chunksize=1)
+    """,
+        prelude=False,
+        env=LONG | {"OTELBOT_FLUSH_TIMEOUT": "60"},
+    )
+    # A child that waited for a flush which nobody makes would take the minute.
+    assert await program.wait(timeout=50) == 0
+    assert names(otlp) >= {f"{worker}{number}" for worker in "ab" for number in range(4)}
 
 
 async def test_a_forked_child_counts_from_zero(otlp, run):

@@ -60,6 +60,7 @@ class Attempt:
 
     def __init__(self, telemetry: Telemetry, session: Any, bot_id: str, method: str, http_method: str = "POST") -> None:
         self._telemetry = telemetry
+        self._session = session
         self.method = method
         self.status: int | None = None
         api = getattr(session, "api", None)
@@ -99,7 +100,9 @@ class Attempt:
         if not self._telemetry.ended(self):
             return
         elapsed = time.perf_counter() - self._started
-        cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt)
+        cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt) or (
+            error is not None and self.method == GET_UPDATES and self._bot_is_stopping()
+        )
         # A download may fail on this machine's disk, which is not Telegram's doing.
         on_disk = isinstance(error, OSError) and error.filename is not None
         if error is None:
@@ -117,6 +120,11 @@ class Attempt:
             span.end()
         if span is not None and not cancelled and not on_disk:
             self._measure(elapsed, error)
+
+    def _bot_is_stopping(self) -> bool:
+        """Whether aiogram has closed the session under its own poll, as it does at a stop by Ctrl-C."""
+        session = getattr(self._session, "_session", None)
+        return session is not None and bool(getattr(session, "closed", False))
 
     def _failed(self, error: BaseException) -> None:
         name = error_type(error)
