@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import pytest
@@ -92,6 +93,25 @@ def test_nobody_there_is_not_waited_for(sender, caplog):
     made.close(time.monotonic() + 3600)
     assert made.dropped["undelivered"] == 5
     assert caplog.text.count("does not take telemetry") == 1
+
+
+def test_one_signal_that_is_refused_beside_others_is_said_once(caplog):
+    caplog.set_level(logging.INFO, "otelbot")
+    outages = Outages()
+    metrics = Target("metrics", "http://127.0.0.1:1/v1/metrics")
+    for _ in range(5):
+        outages.accepted(TARGET, 0)
+        outages.failed(metrics, "503", 2**24)
+    assert len(caplog.records) == 1
+    outages.failed(TARGET, "503", 2**24)
+    outages.accepted(TARGET, 0)
+    assert len(caplog.records) == 1
+    outages.accepted(metrics, 0)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    for _ in range(5):  # an endpoint that comes and goes
+        outages.failed(TARGET, "503", 2**24)
+        outages.accepted(TARGET, 0)
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
 
 
 def test_the_oldest_goes_when_the_queue_is_full(sender):
