@@ -21,6 +21,7 @@ from otelbot.demo.bot_api import BotApiServer
 from otelbot.demo.otlp import OtlpReceiver, to_otlp_json
 from otelbot.demo.processes import last_lines, running
 from otelbot.demo.view import View
+from otelbot.demo.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -76,6 +77,7 @@ async def _run(seconds: float | None, out: Path | None, console: Console, stop: 
         async with OtlpReceiver(keep=False) as receiver:
             view = View(console, receiver)
             with _recorder(out) as record, view:
+                view.refresh()
 
                 def take(received: Received) -> None:
                     record(received)
@@ -108,15 +110,20 @@ async def _until_the_end(
 ) -> bool:
     """Wait until time is up, somebody stops the demo or a part of it fails; return whether the bot ended by itself."""
     tasks = {asyncio.ensure_future(part) for part in (stop.wait(), bot.wait(), _refreshing(view), talking)}
+    first = asyncio.ensure_future(view.first_trace.wait())
     try:
-        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
+        # The seconds are for looking: they count from the first trace, which a busy machine takes a while for.
+        done, _ = await asyncio.wait({first, *tasks}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if not done & tasks:
+            done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        view.stopping()
+        for task in done & tasks:
             task.result()
         died = bot.returncode is not None and not stop.is_set()
     finally:
-        for task in tasks:
+        for task in (first, *tasks):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(first, *tasks, return_exceptions=True)
     if not died:
         # aiogram does not wait for handlers in flight when it stops: let them end, the users are silent now.
         await asyncio.sleep(GRACE)

@@ -33,6 +33,7 @@ class Traces:
         self._traces: OrderedDict[str, Trace] = OrderedDict()
         self.finished: OrderedDict[str, Trace] = OrderedDict()  # those whose root has arrived, the newest last
         self.fullest: Trace | None = None  # the newest of those with the most spans
+        self.failed: Trace | None = None  # the newest whose root failed
 
     def add(self, spans: Iterable[SpanView]) -> list[Trace]:
         """Take the spans of a request and return the traces whose root was among them."""
@@ -49,4 +50,6 @@ class Traces:
         for trace in new:
             if self.fullest is None or len(trace.spans) >= len(self.fullest.spans):
                 self.fullest = trace
+            if trace.root is not None and trace.root.status == "ERROR":
+                self.failed = trace
         return new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ _TELLING = (
 )
 _DATABASES = {"postgresql": "PostgreSQL ", "redis": "Redis "}
 _FAMILIES = ("telegram.", "db.", "http.")
+_PLAIN_FAMILIES = {"telegram", "aiogram"}
 _HEADER = 3  # lines
 SERIES = 4  # of one metric, on the screen
 _WIDE = 110  # columns from which attributes are shown with their names
@@ -49,6 +51,8 @@ class View:
         self._traces = Traces()
         self._spans = 0
         self._logs = 0
+        self.first_trace = asyncio.Event()
+        self._stopping = False
         unicode = console.encoding.lower().startswith("utf")
         self._good, self._bad = ("✓", "✗") if unicode else ("ok", "ERR")
         self._live = Live(console=console, screen=True, auto_refresh=False) if console.is_terminal else None
@@ -69,6 +73,8 @@ class View:
             spans = list(spans_of(received.message))
             self._spans += len(spans)
             finished = self._traces.add(spans)
+            if finished:
+                self.first_trace.set()
             if self._live is None:
                 for trace in finished:
                     self._console.print(self._tree(trace))
@@ -77,26 +83,36 @@ class View:
         if self._live is not None:
             self._live.update(self._screen(), refresh=True)
 
+    def stopping(self) -> None:
+        """Say that the end was asked for: it takes a moment."""
+        self._stopping = True
+        self.refresh()
+
     def summary(self) -> RenderableType:
         """Return what is left to read when the demo is over."""
         parts: list[RenderableType] = []
-        if self._live is not None and self._traces.fullest is not None:
-            parts += [self._tree(self._traces.fullest), Text()]
+        if self._live is not None:
+            for trace in (self._traces.fullest, self._traces.failed):
+                if trace is not None:
+                    parts += [self._tree(trace), Text()]
+        if not self.first_trace.is_set():
+            parts.append(Text("no trace has come: the bot had no time to start; give it more --seconds", "yellow"))
         return Group(*parts, self._table(None), self._counts())
 
     def _screen(self) -> Layout:
-        width, height = self._console.size
+        height = self._console.size.height
         space = height - _HEADER - 4  # the panels' borders
         fullest = len(self._traces.fullest.spans) if self._traces.fullest else 0
         traces_lines = max(space * 3 // 5, min(fullest, space - 5))
+        rows = space - traces_lines
+        known = len(self._receiver.metrics)
+        title = "metrics" if known < rows else f"metrics, {max(rows - 1, 0)} of {known}: all of them at the end"
+        hint = "   stopping …" if self._stopping else "   Ctrl-C stops"
         layout = Layout()
         layout.split_column(
-            Layout(
-                Panel(self._counts().append("   Ctrl-C stops", "dim"), title="otelbot demo", border_style="cyan"),
-                size=_HEADER,
-            ),
-            Layout(Panel(self._latest(traces_lines, width), title="traces", title_align="left"), size=traces_lines + 2),
-            Layout(Panel(self._table(space - traces_lines), title="metrics", title_align="left")),
+            Layout(Panel(self._counts().append(hint, "dim"), title="otelbot demo", border_style="cyan"), size=_HEADER),
+            Layout(Panel(self._latest(traces_lines), title="traces", title_align="left"), size=traces_lines + 2),
+            Layout(Panel(self._table(rows), title=title, title_align="left")),
         )
         return layout
 
@@ -106,30 +122,40 @@ class View:
             text.append(str(number), "bold green").append(f" {what}   ")
         return text.append(f"{time.monotonic() - self._began:.0f} s", "bold")
 
-    def _latest(self, lines: int, width: int) -> RenderableType:
-        """Show the fullest trace, which says most, and below it as many of the latest as there is room for."""
-        fullest = self._traces.fullest
+    def _latest(self, lines: int) -> RenderableType:
+        """Show the fullest trace, which says most, one that failed, and as many of the latest as there is room for."""
+        fullest, failed = self._traces.fullest, self._traces.failed
         if fullest is None:
             return Text("waiting for the first trace …", "dim")
-        shown: list[RenderableType] = [self._tree(fullest)]
-        lines -= len(fullest.spans)
-        for trace in reversed(self._traces.finished.values()):
-            if trace is fullest:
+        kept = len(failed.spans) if failed is not None and failed is not fullest else 0
+        kept = kept if kept <= lines // 3 else 0
+        first = min(len(fullest.spans), lines - kept)
+        shown: list[RenderableType] = [self._tree(fullest, first)]
+        lines -= first
+        for trace in (*([failed] if kept and failed else []), *reversed(self._traces.finished.values())):
+            if trace is fullest or (kept and trace is failed and len(shown) > 1):
                 continue
             if len(trace.spans) <= lines:
                 lines -= len(trace.spans)
                 shown.append(self._tree(trace))
         return Group(*shown)
 
-    def _tree(self, trace: Trace) -> RenderableType:
+    def _tree(self, trace: Trace, lines: int | None = None) -> RenderableType:
+        """Show a trace, the earliest span first; of one that is longer than `lines`, how much is left out."""
         root = trace.root
         if root is None:
             return Text()
+        spare = len(trace.spans) if lines is None or lines >= len(trace.spans) else lines - 1
         tree = Tree(self._label(root), guide_style="dim")
-        waiting = [(root, tree)]
+        waiting, left_out = [(root, tree)], len(trace.spans) - spare
+        spare -= 1
         while waiting:
-            parent, branch = waiting.pop()
-            waiting += [(span, branch.add(self._label(span))) for span in trace.children(parent)]
+            parent, branch = waiting.pop(0)
+            for span in trace.children(parent)[: max(spare, 0)]:
+                waiting.append((span, branch.add(self._label(span))))
+                spare -= 1
+        if left_out > 0:
+            tree.add(Text(f"… and {left_out} more", "dim"))
         return tree
 
     def _label(self, span: SpanView) -> Text:
@@ -187,8 +213,14 @@ def _weight(value: float | Distribution) -> float:
 
 def _condensed(attributes: Attributes, *, named: bool) -> str:
     if named:
-        return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in attributes.items())
+        return " ".join(f"{_short_key(key)}={value}" for key, value in attributes.items())
     return " ".join(str(value) for value in attributes.values())
+
+
+def _short_key(key: str) -> str:
+    """Leave out of an attribute's name which family it belongs to, but keep `update.type` apart from `error.type`."""
+    family, _, rest = key.partition(".")
+    return rest if "." in rest else rest if family in _PLAIN_FAMILIES and rest else key
 
 
 def _value(value: float | Distribution, metric: MetricView) -> Text:

@@ -116,8 +116,20 @@ async def test_screen(traces, metrics, width):
     shown = "\n".join(lines)
     assert "Ctrl-C stops" in shown
     assert "└── ✗ Bot API sendMessage" in shown
-    assert ("type=message" in shown) == (width == 120)
+    assert ("update.type=message" in shown) == (width == 120)
     assert "message brew" in text_of(screen) or view.summary()
+
+
+async def test_what_there_is_no_room_for_is_said(traces, metrics):
+    screen, receiver = console(80, terminal=True), OtlpReceiver()
+    view = View(screen, receiver)
+    with view:
+        fill(view, receiver, traces, metrics)
+    picture = console(80, terminal=False)
+    picture.print(view._tree(view._traces.fullest, 4))
+    lines = text_of(picture).splitlines()
+    assert len(lines) == 4
+    assert "… and 2 more" in lines[-1]
 
 
 async def test_nothing_has_come_yet():
