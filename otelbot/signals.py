@@ -26,6 +26,11 @@ FSM_STATE = "aiogram.fsm.state"
 USER_HASH = "user.hash"
 USER_ID = "user.id"
 COMPONENT = "component"
+ACTION = "action"
+WINDOW = "window"
+SEVERITY = "severity"
+FSM_FROM = "from"
+FSM_TO = "to"
 SIGNAL = "signal"
 REASON = "reason"
 ERROR_TYPE = "error.type"
@@ -43,9 +48,37 @@ SERVER_PORT = "server.port"
 Outcome = Literal["handled", "unhandled", "error", "error_handled", "cancelled"]
 Component = Literal["handler", "bot_api", "database", "redis", "http", "polling"]
 OTHER = "other"
+NO_STATE = "none"
+
+#: Names of span events.
+EXCEPTION_EVENT = "exception"
+FSM_EVENT = "telegram.fsm.transition"
+BLOCKED_EVENT = "asyncio.eventloop.blocked"
 
 #: Seconds. From the time of a cached answer to that of a handler which Telegram would give up on.
-DURATION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+DURATION_BUCKETS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
+#: Seconds. An update that waited for longer than some minutes is from a time when the bot was down.
+DELAY_BUCKETS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+#: Seconds. What an event loop is late by: from unnoticeable to what users feel.
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+#: Updates in one answer to getUpdates, which holds 100 at most.
+BATCH_BUCKETS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 75.0, 99.0)
 
 
 @dataclass(frozen=True)
@@ -53,7 +86,14 @@ class Instrument:
     """One metric: `kind` is OpenTelemetry's, `unit` is UCUM, `buckets` are upper bounds in that unit."""
 
     name: str
-    kind: Literal["counter", "updowncounter", "histogram", "observable_counter"]
+    kind: Literal[
+        "counter",
+        "updowncounter",
+        "histogram",
+        "observable_counter",
+        "observable_updowncounter",
+        "observable_gauge",
+    ]
     unit: str
     description: str
     attributes: tuple[str, ...] = ()
@@ -108,6 +148,85 @@ API_RETRY_AFTER = Instrument(
     "Time that Telegram asked the bot to wait (429, flood control).",
     (METHOD,),
 )
+UPDATE_DELAY = Instrument(
+    "telegram.bot.update.delay",
+    "histogram",
+    "s",
+    "Time from a message's date at Telegram, which has whole seconds, to the start of its handling.",
+    (UPDATE_TYPE,),
+    DELAY_BUCKETS,
+)
+USER_ACTIONS = Instrument(
+    "telegram.bot.user.actions",
+    "counter",
+    "{action}",
+    "What users did: command, text, media, callback, inline, payment, member, reaction, poll, join_request, other.",
+    (ACTION,),
+)
+USERS_ACTIVE = Instrument(
+    "telegram.bot.users.active",
+    "observable_gauge",
+    "{user}",
+    "Different users within the last 5 minutes, hour and day, estimated within 3 %.",
+    (WINDOW,),
+)
+API_ACTIVE = Instrument(
+    "telegram.bot.api.request.active",
+    "updowncounter",
+    "{request}",
+    "Bot API calls that wait for their answer right now, without getUpdates.",
+)
+API_REJECTIONS = Instrument(
+    "telegram.bot.api.rejections",
+    "counter",
+    "{rejection}",
+    "Bot API calls that Telegram refused, by reason: a user who blocked the bot is no error of it.",
+    (METHOD, REASON),
+)
+CALLBACK_ANSWER_DELAY = Instrument(
+    "telegram.bot.callback.answer.delay",
+    "histogram",
+    "s",
+    "Time from the arrival of a callback query to its answer, for which the user's button shows a clock.",
+    (),
+    DURATION_BUCKETS,
+)
+FSM_TRANSITIONS = Instrument(
+    "telegram.bot.fsm.transitions",
+    "counter",
+    "{transition}",
+    "Changes of the state of a conversation; states that no StatesGroup or Scene declares are `other`.",
+    (FSM_FROM, FSM_TO),
+)
+POLLING_AGE = Instrument(
+    "telegram.bot.polling.last_success.age",
+    "observable_gauge",
+    "s",
+    "Time since getUpdates last succeeded; with the default timeout it stays below 10 s when all is well.",
+    (BOT_ID,),
+)
+POLLING_FAILURES = Instrument(
+    "telegram.bot.polling.failures",
+    "counter",
+    "{failure}",
+    "Attempts of getUpdates that failed: conflict with another poller, revoked token, network.",
+    (ERROR_TYPE,),
+)
+POLLING_BATCH = Instrument(
+    "telegram.bot.polling.batch.size",
+    "histogram",
+    "{update}",
+    "Updates in an answer to getUpdates; 100 is the most that it holds, so more are waiting.",
+    (),
+    BATCH_BUCKETS,
+)
+LOG_RECORDS = Instrument(
+    "telegram.bot.log.records",
+    "counter",
+    "{record}",
+    "Records of logging that reached a handler, by OpenTelemetry's names of severities.",
+    (SEVERITY,),
+)
 EXPORT_SENT = Instrument(
     "otelbot.export.sent",
     "observable_counter",
@@ -131,6 +250,17 @@ INSTRUMENTS = (
     ERRORS,
     API_DURATION,
     API_RETRY_AFTER,
+    UPDATE_DELAY,
+    USER_ACTIONS,
+    USERS_ACTIVE,
+    API_ACTIVE,
+    API_REJECTIONS,
+    CALLBACK_ANSWER_DELAY,
+    FSM_TRANSITIONS,
+    POLLING_AGE,
+    POLLING_FAILURES,
+    POLLING_BATCH,
+    LOG_RECORDS,
     EXPORT_SENT,
     EXPORT_DROPPED,
 )

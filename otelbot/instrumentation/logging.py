@@ -16,14 +16,16 @@ from collections.abc import Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context
+from opentelemetry import context, metrics
 from opentelemetry._logs import LogRecord
 from opentelemetry.instrumentation.log_utils import std_to_otel
 
-from otelbot import lifecycle
+from otelbot import __version__, lifecycle, signals
+from otelbot.instrumentation.meters import create
 from otelbot.privacy import exception_attributes, exception_message
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import Counter
     from opentelemetry.sdk._logs import LoggerProvider
 
 #: What every record has; the rest was given as `extra`.
@@ -56,17 +58,18 @@ def instrument(provider: LoggerProvider) -> None:
         return
     level = _LEVELS.get(os.environ.get("OTEL_PYTHON_LOG_HANDLER_LEVEL", "").strip().lower(), logging.NOTSET)
     original = logging.Logger.callHandlers
+    records = create(metrics.get_meter(signals.SCOPE, __version__), signals.LOG_RECORDS)
 
     @wraps(original)
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
         if record.levelno >= level and not getattr(_busy, "emitting", False):
-            _emit(provider, record)
+            _emit(provider, records, record)
         original(self, record)
 
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
 
 
-def _emit(provider: LoggerProvider, record: logging.LogRecord) -> None:
+def _emit(provider: LoggerProvider, records: Counter, record: logging.LogRecord) -> None:
     if lifecycle.closed():
         return
     _busy.emitting = True  # the SDK logs as well: never a record about a record
@@ -74,6 +77,7 @@ def _emit(provider: LoggerProvider, record: logging.LogRecord) -> None:
         if threading.current_thread().name.startswith(_EXPORT_THREADS) and record.name != "otelbot":
             return
         provider.get_logger(record.name).emit(_translate(record))
+        records.add(1, {signals.SEVERITY: std_to_otel(record.levelno).name.rstrip("234")})
     except Exception:  # noqa: S110 - a record that can't be rendered still reaches the bot's own handlers
         pass
     finally:

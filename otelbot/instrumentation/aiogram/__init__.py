@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from otelbot import lifecycle
-from otelbot.instrumentation.aiogram import api, handlers, updates
+from otelbot.instrumentation.aiogram import api, fsm, handlers, updates
 from otelbot.instrumentation.aiogram.telemetry import Telemetry
 from otelbot.instrumentation.patching import Patches
 
@@ -33,6 +33,7 @@ class AiogramInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         try:
             updates.patch(self._patches, telemetry)
             handlers.patch(self._patches, telemetry)
+            fsm.patch(self._patches, telemetry)
             api.patch(self._patches, telemetry)
         except Exception:
             self._patches.undo()  # half of it would make half of a trace

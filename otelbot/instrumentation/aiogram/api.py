@@ -14,6 +14,7 @@ from opentelemetry import context as context_api
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from otelbot import resource, signals
+from otelbot.instrumentation.aiogram.rejections import reason
 from otelbot.instrumentation.aiogram.telemetry import without_http_span
 from otelbot.instrumentation.patching import Patches, never_raises
 from otelbot.privacy import error_type, exception_message, register_secret, register_secret_url
@@ -78,6 +79,11 @@ class Attempt:
         self._context = without_http_span(self._span)
         self._token: Any = None
         self._started = time.perf_counter()
+        self._bot_id = bot_id
+        if method == GET_UPDATES:
+            telemetry.polls.setdefault(bot_id, time.monotonic())
+        else:
+            telemetry.api_active.add(1)
         telemetry.began(self)
 
     def cut_off(self) -> None:
@@ -100,6 +106,8 @@ class Attempt:
         if not self._telemetry.ended(self):
             return
         elapsed = time.perf_counter() - self._started
+        if self.method != GET_UPDATES:
+            self._telemetry.api_active.add(-1)
         cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt) or (
             error is not None and self.method == GET_UPDATES and self._bot_is_stopping()
         )
@@ -111,6 +119,8 @@ class Attempt:
             self._mark(self._span, error)
         elif not cancelled:
             self._failed(error)
+        elif self.method == GET_UPDATES:
+            self._telemetry.polls.pop(self._bot_id, None)  # nobody polls for this bot any more
         span = self._span
         if span is not None:
             if self.status is not None:
@@ -136,6 +146,11 @@ class Attempt:
             span.set_attribute(signals.RETRY_AFTER, retry_after)
             method = self._telemetry.cap_method(self.method)
             self._telemetry.api_retry_after.add(retry_after, {signals.METHOD: method})
+        if self.method == GET_UPDATES:
+            self._telemetry.polling_failures.add(1, {signals.ERROR_TYPE: self._telemetry.cap_error(name)})
+        if why := reason(error):
+            method = self._telemetry.cap_method(self.method)
+            self._telemetry.api_rejections.add(1, {signals.METHOD: method, signals.REASON: why})
         if name not in _NOT_ERRORS:
             self._telemetry.count_error(error, "polling" if self.method == GET_UPDATES else "bot_api")
 
@@ -196,6 +211,18 @@ def _end(attempt: Attempt, error: BaseException | None) -> None:
 
 
 @never_raises
+def _succeeded(attempt: Attempt, telemetry: Telemetry, bot: Any, method: Any, result: Any) -> None:
+    """Note what the answers to some methods tell."""
+    if attempt.method == GET_UPDATES:
+        telemetry.polls[str(bot.id)] = time.monotonic()
+        telemetry.polling_batch.record(len(result))
+    elif attempt.method == "getMe":
+        _learn_bot(bot, getattr(result, "username", None))
+    elif attempt.method == "answerCallbackQuery":
+        telemetry.callback_answered(method.callback_query_id)
+
+
+@never_raises
 def _learn_bot(bot: Any, username: str | None = None) -> None:
     register_secret(bot.token)
     resource.bot_seen(bot.id, username)
@@ -221,6 +248,8 @@ def webhook_reply(telemetry: Telemetry, bot: Any, method: Any) -> None:
         "telegram.webhook.reply": True,
     }
     telemetry.tracer.start_span(name, None, SpanKind.CLIENT, attributes).end()
+    if name == "answerCallbackQuery":
+        telemetry.callback_answered(method.callback_query_id)
     telemetry.api_duration.record(0.0, {signals.METHOD: telemetry.cap_method(name)})
 
 
@@ -242,8 +271,7 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
             _end(run, error)
             raise
         _end(run, None)
-        if type(method).__name__ == "GetMe":
-            _learn_bot(bot, getattr(result, "username", None))
+        _succeeded(run, telemetry, bot, method, result)
         return result
 
     def wrap_middlewares(original: Any) -> Any:

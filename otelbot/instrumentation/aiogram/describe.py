@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,62 @@ def looks_like_command(event: Any, kind: str) -> bool:
         return False
     text = str(getattr(event, "text", None) or getattr(event, "caption", None) or "")
     return len(text) > 1 and text[0] == "/" and not text[1].isspace()
+
+
+def age(event: Any) -> float | None:
+    """Return the seconds since Telegram dated an event, which it does by whole seconds; None where it does not."""
+    date = getattr(event, "edit_date", None) or getattr(event, "date", None)
+    if isinstance(date, datetime):
+        date = date.timestamp()
+    return max(time.time() - date, 0.0) if isinstance(date, int | float) else None
+
+
+_ACTIONS = {
+    "callback_query": "callback",
+    "inline_query": "inline",
+    "chosen_inline_result": "inline",
+    "pre_checkout_query": "payment",
+    "shipping_query": "payment",
+    "purchased_paid_media": "payment",
+    "my_chat_member": "member",
+    "chat_member": "member",
+    "chat_join_request": "join_request",
+    "message_reaction": "reaction",
+    "poll_answer": "poll",
+}
+_MEDIA = (
+    "photo",
+    "video",
+    "voice",
+    "document",
+    "sticker",
+    "video_note",
+    "audio",
+    "animation",
+    "paid_media",
+    "story",
+    "contact",
+    "location",
+    "venue",
+    "dice",
+    "poll",
+)
+_MEMBER = ("new_chat_members", "left_chat_member")
+_PAYMENT = ("successful_payment", "refunded_payment")
+
+
+def action(event: Any, kind: str) -> str:
+    """Return what a user did, in one of few words."""
+    if kind not in _MESSAGES:
+        return _ACTIONS.get(kind, "other")
+    if looks_like_command(event, kind):
+        return "command"
+    if getattr(event, "text", None):
+        return "text"
+    for fields, name in ((_MEDIA, "media"), (_PAYMENT, "payment"), (_MEMBER, "member")):
+        if any(getattr(event, field, None) for field in fields):
+            return name
+    return "other"
 
 
 @dataclass(frozen=True)

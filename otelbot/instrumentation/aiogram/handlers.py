@@ -12,6 +12,7 @@ from opentelemetry.trace import StatusCode, set_span_in_context
 
 from otelbot import signals
 from otelbot.instrumentation.aiogram.describe import HandlerInfo, describe_handler, router_name
+from otelbot.instrumentation.aiogram.fsm import enter_conversation
 from otelbot.instrumentation.aiogram.updates import UpdateScope, current_scope
 from otelbot.instrumentation.patching import Patches, never_raises
 from otelbot.privacy import error_type, exception_attributes
@@ -48,6 +49,7 @@ class HandlerRun:
         self._span = telemetry.tracer.start_span(info.name, attributes=attributes)
         if scope is not None and not self._takes_error:
             self._name_update(scope, data, state)
+            enter_conversation(telemetry, scope, event, data)
         self._context = set_span_in_context(self._span)
         self._token: Any = context_api.attach(self._context)
         self._started = time.perf_counter()

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+import time
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, set_value
+from opentelemetry.metrics import Observation
 from opentelemetry.trace import Span, TracerProvider, set_span_in_context
 
 from otelbot import __version__, settings, signals
+from otelbot.instrumentation.aiogram.conversations import Conversations
+from otelbot.instrumentation.aiogram.users import ActiveUsers
+from otelbot.instrumentation.meters import create
 from otelbot.privacy import error_type
-from otelbot.signals import Cap, Component, Instrument
+from otelbot.signals import Cap, Component
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Meter, MeterProvider
+    from collections.abc import Iterable
+
+    from opentelemetry.metrics import CallbackOptions, MeterProvider
+
+_MOST_CALLBACKS = 1_000  # unanswered ones that are remembered
 
 
 class Unfinished(Protocol):
@@ -28,24 +38,61 @@ class Telemetry:
         self.settings = settings.current()
         self.tracer = trace.get_tracer(signals.SCOPE, __version__, tracer_provider)
         meter = metrics.get_meter(signals.SCOPE, __version__, meter_provider)
-        self.update_duration = _histogram(meter, signals.UPDATE_DURATION)
-        self.update_active = meter.create_up_down_counter(
-            signals.UPDATE_ACTIVE.name, signals.UPDATE_ACTIVE.unit, signals.UPDATE_ACTIVE.description
-        )
-        self.handler_duration = _histogram(meter, signals.HANDLER_DURATION)
-        self.commands = _counter(meter, signals.COMMANDS)
-        self.errors = _counter(meter, signals.ERRORS)
-        self.api_duration = _histogram(meter, signals.API_DURATION)
-        self.api_retry_after = _counter(meter, signals.API_RETRY_AFTER)
+        self.update_duration = create(meter, signals.UPDATE_DURATION)
+        self.update_delay = create(meter, signals.UPDATE_DELAY)
+        self.update_active = create(meter, signals.UPDATE_ACTIVE)
+        self.handler_duration = create(meter, signals.HANDLER_DURATION)
+        self.commands = create(meter, signals.COMMANDS)
+        self.user_actions = create(meter, signals.USER_ACTIONS)
+        self.callback_answer_delay = create(meter, signals.CALLBACK_ANSWER_DELAY)
+        self.fsm_transitions = create(meter, signals.FSM_TRANSITIONS)
+        self.errors = create(meter, signals.ERRORS)
+        self.api_duration = create(meter, signals.API_DURATION)
+        self.api_active = create(meter, signals.API_ACTIVE)
+        self.api_retry_after = create(meter, signals.API_RETRY_AFTER)
+        self.api_rejections = create(meter, signals.API_REJECTIONS)
+        self.polling_failures = create(meter, signals.POLLING_FAILURES)
+        self.polling_batch = create(meter, signals.POLLING_BATCH)
+        create(meter, signals.POLLING_AGE, self._observe_polling)
+        create(meter, signals.USERS_ACTIVE, self._observe_users)
         limit = self.settings.cardinality_limit
         self.cap_handler = Cap(signals.HANDLER, limit)
         self.cap_command = Cap(signals.COMMAND, limit)
         self.cap_method = Cap(signals.METHOD, limit)
         self.cap_error = Cap(signals.ERROR_TYPE, limit)
+        self.cap_state = Cap(signals.FSM_STATE, limit)
 
+        self.users = ActiveUsers()
+        self.conversations = Conversations()
+        self.polls: dict[str, float] = {}  # bot id → when getUpdates last succeeded, by time.monotonic()
+        self._callbacks: OrderedDict[str, float] = OrderedDict()  # callback query → when it came
         self._unfinished: dict[Unfinished, None] = {}  # in the order of their beginning
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._unfinished.clear)  # they go on in the parent
+            os.register_at_fork(after_in_child=self._after_fork_in_child)
+
+    def _after_fork_in_child(self) -> None:
+        """Forget what goes on in the parent."""
+        self._unfinished.clear()
+        self.polls.clear()
+        self.users.after_fork_in_child()
+
+    def _observe_polling(self, _options: CallbackOptions) -> Iterable[Observation]:
+        now = time.monotonic()
+        return [Observation(now - last, {signals.BOT_ID: bot}) for bot, last in list(self.polls.items())]
+
+    def _observe_users(self, _options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(count, {signals.WINDOW: window}) for window, count in self.users.count().items()]
+
+    def callback_came(self, callback_id: str, at: float) -> None:
+        """Note when a callback query came, by `time.perf_counter()`."""
+        self._callbacks[callback_id] = at
+        if len(self._callbacks) > _MOST_CALLBACKS:
+            self._callbacks.popitem(last=False)
+
+    def callback_answered(self, callback_id: str) -> None:
+        came = self._callbacks.pop(callback_id, None)
+        if came is not None:
+            self.callback_answer_delay.record(time.perf_counter() - came)
 
     def began(self, what: Unfinished) -> None:
         self._unfinished[what] = None
@@ -62,19 +109,6 @@ class Telemetry:
     def count_error(self, error: BaseException, component: Component) -> None:
         kind = self.cap_error(error_type(error))
         self.errors.add(1, {signals.ERROR_TYPE: kind, signals.COMPONENT: component})
-
-
-def _histogram(meter: Meter, instrument: Instrument) -> metrics.Histogram:
-    return meter.create_histogram(
-        instrument.name,
-        instrument.unit,
-        instrument.description,
-        explicit_bucket_boundaries_advisory=instrument.buckets,
-    )
-
-
-def _counter(meter: Meter, instrument: Instrument) -> metrics.Counter:
-    return meter.create_counter(instrument.name, instrument.unit, instrument.description)
 
 
 def without_http_span(span: Span | None) -> Context:

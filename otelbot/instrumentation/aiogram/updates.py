@@ -43,12 +43,15 @@ class UpdateScope:
         self.error: BaseException | None = None
         self.recorded: BaseException | None = None
         self.command: str | None = None
+        self.bot_id = str(bot.id)
+        self.conversation: Any = None  # aiogram's StorageKey, once a handler is chosen
+        self.state: Any = None
         attributes = {
             signals.MESSAGING_SYSTEM: "telegram",
             signals.MESSAGING_OPERATION_NAME: "process",
             signals.MESSAGING_OPERATION_TYPE: "process",
             signals.UPDATE_TYPE: self.kind,
-            signals.BOT_ID: str(bot.id),
+            signals.BOT_ID: self.bot_id,
         }
         if update_id := describe.update_id(update):
             attributes[signals.MESSAGING_MESSAGE_ID] = update_id
@@ -71,13 +74,21 @@ class UpdateScope:
         if event is None or self._described:
             return
         self._described = True
+        telemetry = self.telemetry
         if describe.looks_like_command(event, self.kind):
             self.command = signals.OTHER
+        if (age := describe.age(event)) is not None:
+            telemetry.update_delay.record(age, {signals.UPDATE_TYPE: self.kind}, self._context)
+        if self.kind == "callback_query":
+            telemetry.callback_came(event.id, self.started)
+        user = describe.user_id(event)
+        if user is not None:
+            telemetry.users.add(user)
+            telemetry.user_actions.add(1, {signals.ACTION: describe.action(event, self.kind)})
         if not self.span.is_recording():
             return
         if chat_type := describe.chat_type(event):
             self.span.set_attribute(signals.CHAT_TYPE, chat_type)
-        user = describe.user_id(event)
         if user is not None:
             settings = self.telemetry.settings
             self.span.set_attribute(signals.USER_HASH, hash_user(user, settings.user_hash_key or bot.token))
