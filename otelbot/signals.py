@@ -26,6 +26,15 @@ FSM_STATE = "aiogram.fsm.state"
 USER_HASH = "user.hash"
 USER_ID = "user.id"
 COMPONENT = "component"
+DB_SYSTEM = "db.system.name"
+DB_OPERATION = "db.operation.name"
+DB_SUMMARY = "db.query.summary"
+DB_TEXT = "db.query.text"
+DB_NAMESPACE = "db.namespace"
+DB_STATUS = "db.response.status_code"
+DB_BATCH_SIZE = "db.operation.batch.size"
+DB_POOL = "db.client.connection.pool.name"
+DB_CONNECTION_STATE = "db.client.connection.state"
 ACTION = "action"
 WINDOW = "window"
 SEVERITY = "severity"
@@ -77,6 +86,8 @@ DURATION_BUCKETS = (
 DELAY_BUCKETS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 #: Seconds. What an event loop is late by: from unnoticeable to what users feel.
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+#: Seconds, as the conventions advise for databases.
+DB_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 #: Updates in one answer to getUpdates, which holds 100 at most.
 BATCH_BUCKETS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 75.0, 99.0)
 
@@ -227,6 +238,50 @@ LOG_RECORDS = Instrument(
     "Records of logging that reached a handler, by OpenTelemetry's names of severities.",
     (SEVERITY,),
 )
+DB_DURATION = Instrument(
+    "db.client.operation.duration",
+    "histogram",
+    "s",
+    "Duration of database client operations: of statements, commands and pipelines.",
+    (DB_SYSTEM, DB_OPERATION, DB_NAMESPACE, SERVER_ADDRESS, SERVER_PORT, DB_STATUS, ERROR_TYPE),
+    DB_BUCKETS,
+)
+DB_CONNECTIONS = Instrument(
+    "db.client.connection.count",
+    "observable_updowncounter",
+    "{connection}",
+    "Connections in a pool, by state: used or idle.",
+    (DB_SYSTEM, DB_POOL, DB_CONNECTION_STATE),
+)
+DB_CONNECTIONS_MAX = Instrument(
+    "db.client.connection.max",
+    "observable_updowncounter",
+    "{connection}",
+    "Connections that a pool may open.",
+    (DB_SYSTEM, DB_POOL),
+)
+DB_WAIT_TIME = Instrument(
+    "db.client.connection.wait_time",
+    "histogram",
+    "s",
+    "Time that it took to get a connection from a pool.",
+    (DB_SYSTEM, DB_POOL),
+    DB_BUCKETS,
+)
+DB_TIMEOUTS = Instrument(
+    "db.client.connection.timeouts",
+    "counter",
+    "{timeout}",
+    "Connections that a pool did not have in time.",
+    (DB_SYSTEM, DB_POOL),
+)
+DB_CONNECTION_FAILURES = Instrument(
+    "telegram.bot.database.connection.failures",
+    "counter",
+    "{failure}",
+    "Connections to a database that could not be made; 0 from the start, so that the first one is seen.",
+    (DB_SYSTEM,),
+)
 EXPORT_SENT = Instrument(
     "otelbot.export.sent",
     "observable_counter",
@@ -261,6 +316,12 @@ INSTRUMENTS = (
     POLLING_FAILURES,
     POLLING_BATCH,
     LOG_RECORDS,
+    DB_DURATION,
+    DB_CONNECTIONS,
+    DB_CONNECTIONS_MAX,
+    DB_WAIT_TIME,
+    DB_TIMEOUTS,
+    DB_CONNECTION_FAILURES,
     EXPORT_SENT,
     EXPORT_DROPPED,
 )

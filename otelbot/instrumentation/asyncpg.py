@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from functools import wraps
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from otelbot.instrumentation.clients import ClientTracerProvider
+from otelbot.instrumentation.pools import State, pool_name, pools
 from otelbot.instrumentation.sql import describe
 
 if TYPE_CHECKING:
@@ -59,6 +64,9 @@ def instrument() -> None:
     instrumentor = Instrumentor()  # type: ignore[no-untyped-call]
     instrumentor.instrument(skip_dep_check=True, tracer_provider=ClientTracerProvider(AsyncpgRules()))
     _trace_cursors_once(instrumentor)
+    _trace_copies(instrumentor)
+    _watch_pools()
+    _count_failed_connections()
 
 
 def _trace_cursors_once(instrumentor: Any) -> None:
@@ -78,3 +86,81 @@ def _trace_cursors_once(instrumentor: Any) -> None:
         return await (untraced(self) if executed else traced(self))
 
     CursorIterator.__anext__ = __anext__
+
+
+def _trace_copies(instrumentor: Any) -> None:
+    """`copy_*` run statements too, which the instrumentation leaves out."""
+    from asyncpg.connection import Connection
+    from wrapt import wrap_function_wrapper
+
+    for name in ("_copy_in", "_copy_out", "_copy_in_records"):
+        if hasattr(Connection, name):
+            wrap_function_wrapper(Connection, name, instrumentor._do_execute)  # noqa: SLF001
+
+
+def _watch_pools() -> None:
+    import asyncpg
+    from asyncpg import pool as module
+
+    class Pool(module.Pool):  # type: ignore[misc]
+        """asyncpg's pool, with a slot for weak references: it is watched for as long as the bot holds it."""
+
+        __slots__ = ("__weakref__",)
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            pools().watch(self, _pool_state)
+
+        async def _acquire(self, timeout: float | None) -> Any:
+            started = time.perf_counter()
+            try:
+                connection = await super()._acquire(timeout)
+            except asyncio.TimeoutError:
+                pools().waited(self, time.perf_counter() - started, in_vain=True)
+                raise
+            pools().waited(self, time.perf_counter() - started, in_vain=False)
+            return connection
+
+    Pool.__module__, Pool.__qualname__, Pool.__doc__ = module.Pool.__module__, "Pool", module.Pool.__doc__
+    module.Pool = asyncpg.Pool = Pool
+
+
+def _pool_state(pool: Any) -> State | None:
+    if pool._closed:  # noqa: SLF001 - asyncpg has no other word for it
+        return None
+    size, idle = pool.get_size(), pool.get_idle_size()
+    return State("postgresql", _pool_name(pool), size - idle, idle, pool.get_max_size())
+
+
+def _pool_name(pool: Any) -> str:
+    """Name a pool by where its connections go, or will: a password may stand in what it was made with."""
+    for holder in pool._holders:  # noqa: SLF001
+        connection = holder._con  # noqa: SLF001
+        if connection is not None:
+            address, options = connection._addr, connection._params  # noqa: SLF001
+            host, port = address if isinstance(address, tuple) else (address, None)
+            return pool_name(host, port, options.database)
+    given = pool._connect_kwargs  # noqa: SLF001
+    dsn = urlsplit(str((*pool._connect_args, given.get("dsn") or "")[0] or ""))  # noqa: SLF001
+    host = given.get("host") or dsn.hostname or "localhost"
+    return pool_name(host, given.get("port") or dsn.port or 5432, given.get("database") or dsn.path.lstrip("/") or None)
+
+
+def _count_failed_connections() -> None:
+    import asyncpg
+    from asyncpg import connection as module
+
+    original = module.connect
+    pools().expect("postgresql")
+
+    @wraps(original)
+    async def connect(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await original(*args, **kwargs)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            pools().failed("postgresql")
+            raise
+
+    module.connect = asyncpg.connect = connect

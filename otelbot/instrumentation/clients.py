@@ -7,6 +7,7 @@ values. The instrumentations themselves stay as they are.
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 
 from otelbot import __version__, settings, signals
+from otelbot.instrumentation.meters import create
 from otelbot.instrumentation.patching import never_raises
 from otelbot.privacy import error_type, exception_message
 from otelbot.signals import Cap, Component
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Qualified names under which a cancelled task shows itself; it is not an error of the server that was asked.
 _CANCELLED = "CancelledError"
+_DATABASES = ("database", "redis")
+#: What of a span its duration is recorded with.
+_MEASURED = signals.DB_DURATION.attributes
 
 
 class Rules(Protocol):
@@ -58,15 +63,18 @@ def _error_attributes(rules: Rules, error: BaseException) -> Mapping[str, Any]:
 class ClientSpan(Span):
     """A span that takes errors by type, without their texts."""
 
-    def __init__(self, span: Span, tracer: ClientTracer) -> None:
+    def __init__(self, span: Span, tracer: ClientTracer, attributes: Mapping[str, Any]) -> None:
         self._span = span
         self._tracer = tracer
+        self._measured = {key: attributes[key] for key in _MEASURED if key in attributes}
+        self._started = time.perf_counter()
 
     @property
     def name(self) -> str:
         return str(getattr(self._span, "name", ""))
 
     def end(self, end_time: int | None = None) -> None:
+        self._tracer.measure(time.perf_counter() - self._started, self._measured, self._span)
         self._span.end(end_time)
 
     def get_span_context(self) -> SpanContext:
@@ -81,6 +89,8 @@ class ClientSpan(Span):
             return
         if key == "db.query.text":
             value = self._tracer.rules.query_text(str(value))
+        if key in _MEASURED:
+            self._measured[key] = value
         self._span.set_attribute(key, value)
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
@@ -114,9 +124,9 @@ class ClientSpan(Span):
         if error_type(error) in self._tracer.rules.expected:
             return
         self._tracer.count_error(error)
+        self.set_attribute(signals.ERROR_TYPE, error_type(error))
+        self.set_attributes(_error_attributes(self._tracer.rules, error) or {})
         if self._span.is_recording():
-            self._span.set_attribute(signals.ERROR_TYPE, error_type(error))
-            self._span.set_attributes(dict(_error_attributes(self._tracer.rules, error) or {}))
             self._span.set_status(StatusCode.ERROR, exception_message(error))
 
 
@@ -125,12 +135,24 @@ class ClientTracer(Tracer):
         self._tracer = tracer
         self.rules = rules
         meter = metrics.get_meter(signals.SCOPE, __version__)
-        self._errors = meter.create_counter(signals.ERRORS.name, signals.ERRORS.unit, signals.ERRORS.description)
-        self._cap = Cap(signals.ERROR_TYPE, settings.current().cardinality_limit)
+        self._errors = create(meter, signals.ERRORS)
+        self._duration = create(meter, signals.DB_DURATION) if rules.component in _DATABASES else None
+        limit = settings.current().cardinality_limit
+        self._caps = {key: Cap(key, limit) for key in _MEASURED}
 
     def count_error(self, error: BaseException) -> None:
-        kind = self._cap(error_type(error))
+        kind = self._caps[signals.ERROR_TYPE](error_type(error))
         self._errors.add(1, {signals.ERROR_TYPE: kind, signals.COMPONENT: self.rules.component})
+
+    @never_raises
+    def measure(self, seconds: float, attributes: Mapping[str, Any], span: Span) -> None:
+        """Record the duration of an operation on a database; that of a request is the instrumentation's own."""
+        if self._duration is None:
+            return
+        bounded = {
+            key: self._caps[key](value) if isinstance(value, str) else value for key, value in attributes.items()
+        }
+        self._duration.record(seconds, bounded, trace.set_span_in_context(span))
 
     def start_span(
         self,
@@ -147,7 +169,7 @@ class ClientTracer(Tracer):
         if described is None:
             return INVALID_SPAN
         name, kept = described
-        return ClientSpan(self._tracer.start_span(name, context, kind, kept, links, start_time), self)
+        return ClientSpan(self._tracer.start_span(name, context, kind, kept, links, start_time), self, kept)
 
     @contextmanager
     def start_as_current_span(  # type: ignore[override]  # the contrib instrumentations use it as a context manager only

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import time
+from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from otelbot.instrumentation.clients import ClientTracerProvider
 from otelbot.instrumentation.patching import never_raises
+from otelbot.instrumentation.pools import State, pool_name, pools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +27,7 @@ _CONTAINERS = frozenset(
 _PIPELINE = "PIPELINE"
 _LONGEST_NAME = 40
 _MOST_COMMANDS = 20
+_UNBOUNDED = 2**31  # redis-py's own word for "no limit"
 #: What the instrumentation calls two commands of the search module.
 _SEARCH = {"REDIS.SEARCH": "FT.SEARCH", "REDIS.CREATE_INDEX": "FT.CREATE"}
 
@@ -91,3 +96,99 @@ def instrument() -> None:
     contrib._build_span_meta_data_for_pipeline = describe_any_pipeline  # noqa: SLF001
     contrib._set_connection_attributes = set_connection_attributes_with_namespace  # noqa: SLF001
     contrib.RedisInstrumentor().instrument(skip_dep_check=True, tracer_provider=ClientTracerProvider(RedisRules()))
+    _watch_pools()
+    _count_failed_connections()
+
+
+_MODULES = ("redis.connection", "redis.asyncio.connection")
+
+
+def _watch_pools() -> None:
+    for name in _MODULES:
+        module = import_module(name)
+        module.ConnectionPool.__init__ = _watching(module.ConnectionPool.__init__)
+        blocking = module.BlockingConnectionPool
+        blocking.get_connection = _waiting(blocking.get_connection)
+
+
+def _watching(original: Any) -> Any:
+    @wraps(original)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        pools().watch(self, _pool_state)
+
+    return init
+
+
+def _pool_state(pool: Any) -> State | None:
+    options = pool.connection_kwargs
+    where = options.get("path") or options.get("host", "localhost")
+    port = None if options.get("path") else options.get("port", 6379)
+    limit = pool.max_connections if pool.max_connections < _UNBOUNDED else None
+    waiting = getattr(pool, "pool", None)  # the queue of a synchronous pool that blocks
+    if waiting is not None:
+        idle = sum(connection is not None for connection in list(waiting.queue))
+        used = len(pool._connections) - idle  # noqa: SLF001
+    else:
+        used, idle = len(pool._in_use_connections), len(pool._available_connections)  # noqa: SLF001
+    return State("redis", pool_name(where, port, options.get("db") or 0), used, idle, limit)
+
+
+def _waiting(original: Any) -> Any:
+    """Time how long a pool with a bound lets one wait for a connection."""
+
+    def note(pool: Any, started: float, error: BaseException | None) -> None:
+        in_vain = error is not None and "available" in str(error)
+        if error is None or in_vain:
+            pools().waited(pool, time.perf_counter() - started, in_vain=in_vain)
+
+    @wraps(original)
+    async def asynchronously(self: Any, *args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            connection = await original(self, *args, **kwargs)
+        except Exception as error:
+            note(self, started, error)
+            raise
+        note(self, started, None)
+        return connection
+
+    @wraps(original)
+    def synchronously(self: Any, *args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            connection = original(self, *args, **kwargs)
+        except Exception as error:
+            note(self, started, error)
+            raise
+        note(self, started, None)
+        return connection
+
+    return asynchronously if inspect.iscoroutinefunction(inspect.unwrap(original)) else synchronously
+
+
+def _count_failed_connections() -> None:
+    pools().expect("redis")
+    for name in _MODULES:
+        owner = import_module(name).AbstractConnection
+        owner.connect = _counting(owner.connect)
+
+
+def _counting(original: Any) -> Any:
+    @wraps(original)
+    async def asynchronously(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await original(self, *args, **kwargs)
+        except Exception:
+            pools().failed("redis")
+            raise
+
+    @wraps(original)
+    def synchronously(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(self, *args, **kwargs)
+        except Exception:
+            pools().failed("redis")
+            raise
+
+    return asynchronously if inspect.iscoroutinefunction(original) else synchronously

@@ -32,7 +32,8 @@ _LITERALS = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _TARGET = re.compile(
-    r"""\b(?:FROM|INTO|UPDATE|JOIN|TABLE|ONLY)\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?((?:"[^"]*"|[\w.])+)""", re.IGNORECASE
+    r"""\b(?:FROM|INTO|UPDATE|JOIN|TABLE|ONLY|COPY)\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?((?:"[^"]*"|[\w.])+)""",
+    re.IGNORECASE,
 )
 _OPERATION = re.compile(r"[A-Za-z]+")
 _MAIN = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
