@@ -2,13 +2,27 @@
 
 Most programs need no code: `otelbot-instrument python bot.py`. Programs that can't use the launcher call
 `otelbot.instrument()` before they import aiogram's users, and may call `otelbot.shutdown()` at their end.
-Importing this package has no side effect.
+`otelbot.timed` and `otelbot.current_update_span` are for the bot's own code. Importing this package has no side effect.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from otelbot.timing import current_update_span, timed
+
 __version__ = "0.1.0"
-__all__ = ["__version__", "instrument", "shutdown"]
+__all__ = ["__version__", "current_update_span", "instrument", "shutdown", "timed"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs OpenTelemetry when it is first used."""
+    if name in {"current_update_span", "timed"}:
+        from otelbot import timing
+
+        return getattr(timing, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def instrument() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConventionStability
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 
-from otelbot import startup
+from otelbot import environment, startup
 from otelbot.privacy import scrub
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ LIBRARIES: dict[str, tuple[str, str]] = {
     "asyncpg": ("asyncpg", "otelbot.instrumentation.asyncpg"),
     "redis": ("redis", "otelbot.instrumentation.redis"),
     "aiohttp-client": ("aiohttp", "otelbot.instrumentation.aiohttp_client"),
+    "system_metrics": ("", "otelbot.instrumentation.process"),
+}
+#: What otelbot instruments without an entry point of OpenTelemetry's, in the same form. "" is at once.
+OWN: dict[str, tuple[str, str]] = {
+    "event-loop": ("", "otelbot.instrumentation.event_loop"),
+    "sqlalchemy-pools": ("sqlalchemy", "otelbot.instrumentation.sqlalchemy"),
+    "apscheduler": ("apscheduler.executors.base", "otelbot.instrumentation.apscheduler"),
 }
 #: Not loaded beside otelbot's own: it takes the console's log lines away, and would send each record twice.
 REPLACED = frozenset({"logging"})
@@ -39,6 +47,11 @@ class OtelbotDistro(BaseDistro):  # type: ignore[misc]
         with startup.in_environ(OTEL_SEMCONV_STABILITY_OPT_IN="http,database"):
             _OpenTelemetrySemanticConventionStability._initialize()  # type: ignore[no-untyped-call]  # noqa: SLF001
 
+        disabled = environment.names(os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", ""))
+        for name, (library, module) in OWN.items():
+            if name not in disabled and "*" not in disabled:
+                when_imported(library, _instrumenting(module), name)
+
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
         """Load one instrumentor. One that fails is reported by name and the others go on."""
         if entry_point.name in REPLACED:
@@ -46,14 +59,21 @@ class OtelbotDistro(BaseDistro):  # type: ignore[misc]
             return
         if entry_point.name in LIBRARIES:
             library, module = LIBRARIES[entry_point.name]
-            when_imported(library, lambda: import_module(module).instrument(), entry_point.name)
+            when_imported(library, _instrumenting(module), entry_point.name)
             return
         isolated(entry_point.name, lambda: BaseDistro.load_instrumentor(self, entry_point, **kwargs))
 
 
+def _instrumenting(module: str) -> Callable[[], None]:
+    def instrument() -> None:
+        import_module(module).instrument()
+
+    return instrument
+
+
 def when_imported(library: str, action: Callable[[], None], name: str) -> None:
-    """Run `action` once `library` is imported, at once if it is. What it raises is reported under `name`."""
-    if library in sys.modules:
+    """Run `action` once `library` is imported, at once if it is or is "". What it raises is reported under `name`."""
+    if not library or library in sys.modules:
         isolated(name, action)
         return
     import wrapt

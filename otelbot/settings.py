@@ -132,6 +132,21 @@ CARDINALITY_LIMIT = Variable(
     "values, for each attribute",
     "How many values an open-ended metric attribute (handler, command, error type) may take before it becomes `other`.",
 )
+LOOP_BLOCKED_THRESHOLD = Variable(
+    "OTELBOT_LOOP_BLOCKED_THRESHOLD",
+    0.1,
+    _seconds,
+    "seconds",
+    "How long something may hold the event loop before it is named, with its stack. Users feel about a tenth of one.",
+)
+ACTIVE_USERS_REDIS_URL = Variable(
+    "OTELBOT_ACTIVE_USERS_REDIS_URL",
+    "",
+    str,
+    "redis:// URL",
+    "A Redis that the replicas of one bot share, so that telegram.bot.users.active counts a user once for all of them.",
+    secret=True,
+)
 
 VARIABLES: tuple[Variable[float] | Variable[int] | Variable[bool] | Variable[str], ...] = (
     FLUSH_TIMEOUT,
@@ -140,6 +155,8 @@ VARIABLES: tuple[Variable[float] | Variable[int] | Variable[bool] | Variable[str
     CAPTURE_USER_ID,
     USER_HASH_KEY,
     CARDINALITY_LIMIT,
+    LOOP_BLOCKED_THRESHOLD,
+    ACTIVE_USERS_REDIS_URL,
 )
 
 
@@ -153,6 +170,8 @@ class Settings:
     capture_user_id: bool
     user_hash_key: str
     cardinality_limit: int
+    loop_blocked_threshold: float
+    active_users_redis_url: str
     problems: tuple[Problem, ...] = ()
 
     @classmethod
@@ -179,6 +198,8 @@ class Settings:
             capture_user_id=read(CAPTURE_USER_ID),
             user_hash_key=read(USER_HASH_KEY),
             cardinality_limit=read(CARDINALITY_LIMIT),
+            loop_blocked_threshold=read(LOOP_BLOCKED_THRESHOLD),
+            active_users_redis_url=read(ACTIVE_USERS_REDIS_URL),
             problems=tuple(problems),
         )
 

@@ -44,6 +44,7 @@ SIGNAL = "signal"
 REASON = "reason"
 ERROR_TYPE = "error.type"
 CODE_FUNCTION_NAME = "code.function.name"
+FUNCTION = "function"
 MESSAGING_SYSTEM = "messaging.system"
 MESSAGING_OPERATION_NAME = "messaging.operation.name"
 MESSAGING_OPERATION_TYPE = "messaging.operation.type"
@@ -282,6 +283,36 @@ DB_CONNECTION_FAILURES = Instrument(
     "Connections to a database that could not be made; 0 from the start, so that the first one is seen.",
     (DB_SYSTEM,),
 )
+LOOP_LAG = Instrument(
+    "asyncio.eventloop.lag",
+    "histogram",
+    "s",
+    "How late the event loop ran what was due, measured twenty times a second.",
+    (),
+    LAG_BUCKETS,
+)
+LOOP_BLOCKED = Instrument(
+    "asyncio.eventloop.blocked",
+    "counter",
+    "{block}",
+    "Times that something held the event loop for longer than OTELBOT_LOOP_BLOCKED_THRESHOLD.",
+)
+LOOP_UTILIZATION = Instrument(
+    "asyncio.eventloop.utilization",
+    "observable_gauge",
+    "1",
+    "Share of the time that the event loop's thread was on a processor.",
+)
+LOOP_TASKS = Instrument("asyncio.tasks", "observable_gauge", "{task}", "Tasks of the event loop that have not ended.")
+PROCESS_UPTIME = Instrument("process.uptime", "observable_gauge", "s", "Time since the process was started.")
+FUNCTION_DURATION = Instrument(
+    "telegram.bot.function.duration",
+    "histogram",
+    "s",
+    "Time spent in what `otelbot.timed` measures.",
+    (FUNCTION, ERROR_TYPE),
+    DURATION_BUCKETS,
+)
 EXPORT_SENT = Instrument(
     "otelbot.export.sent",
     "observable_counter",
@@ -322,6 +353,12 @@ INSTRUMENTS = (
     DB_WAIT_TIME,
     DB_TIMEOUTS,
     DB_CONNECTION_FAILURES,
+    LOOP_LAG,
+    LOOP_BLOCKED,
+    LOOP_UTILIZATION,
+    LOOP_TASKS,
+    PROCESS_UPTIME,
+    FUNCTION_DURATION,
     EXPORT_SENT,
     EXPORT_DROPPED,
 )

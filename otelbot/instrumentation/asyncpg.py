@@ -93,9 +93,15 @@ def _trace_copies(instrumentor: Any) -> None:
     from asyncpg.connection import Connection
     from wrapt import wrap_function_wrapper
 
-    for name in ("_copy_in", "_copy_out", "_copy_in_records"):
+    def copy_records(func: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        table = args[0] if args else kwargs.get("table_name", "")
+        statement = f'COPY "{table}" FROM STDIN'
+        return instrumentor._do_execute(lambda _: func(*args, **kwargs), instance, (statement,), {})  # noqa: SLF001
+
+    for name in ("_copy_in", "_copy_out"):
         if hasattr(Connection, name):
             wrap_function_wrapper(Connection, name, instrumentor._do_execute)  # noqa: SLF001
+    wrap_function_wrapper(Connection, "copy_records_to_table", copy_records)
 
 
 def _watch_pools() -> None:

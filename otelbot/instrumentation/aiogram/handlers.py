@@ -11,6 +11,7 @@ from opentelemetry import context as context_api
 from opentelemetry.trace import StatusCode, set_span_in_context
 
 from otelbot import signals
+from otelbot.instrumentation import event_loop
 from otelbot.instrumentation.aiogram.describe import HandlerInfo, describe_handler, router_name
 from otelbot.instrumentation.aiogram.fsm import enter_conversation
 from otelbot.instrumentation.aiogram.updates import UpdateScope, current_scope
@@ -19,6 +20,9 @@ from otelbot.privacy import error_type, exception_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
+
+    from opentelemetry.trace import Span
 
     from otelbot.instrumentation.aiogram.telemetry import Telemetry
 
@@ -46,11 +50,11 @@ class HandlerRun:
         attributes: dict[str, str] = {signals.HANDLER: info.name, signals.CODE_FUNCTION_NAME: info.function}
         if state:
             attributes[signals.FSM_STATE] = str(state)
-        self._span = telemetry.tracer.start_span(info.name, attributes=attributes)
+        self.span = telemetry.tracer.start_span(info.name, attributes=attributes)
         if scope is not None and not self._takes_error:
             self._name_update(scope, data, state)
             enter_conversation(telemetry, scope, event, data)
-        self._context = set_span_in_context(self._span)
+        self._context = set_span_in_context(self.span)
         self._token: Any = context_api.attach(self._context)
         self._started = time.perf_counter()
         telemetry.began(self)
@@ -76,7 +80,7 @@ class HandlerRun:
             span.set_attribute(signals.FSM_STATE, str(state))
 
     def end(self, error: BaseException | None) -> None:
-        telemetry, span = self._telemetry, self._span
+        telemetry, span = self._telemetry, self.span
         if not isinstance(error, GeneratorExit):
             context_api.detach(self._token)
         if not telemetry.ended(self):
@@ -141,3 +145,12 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
         return call
 
     patches.method(HandlerObject, "call", replace)
+    event_loop.span_finders.append(_span_of_frame)
+
+
+def _span_of_frame(frame: FrameType) -> Span | None:
+    """Return the span of the handler that a frame is `call`, above, of."""
+    if frame.f_code.co_name != "call" or frame.f_code.co_filename != __file__:
+        return None
+    run = frame.f_locals.get("run")
+    return run.span if isinstance(run, HandlerRun) else None

@@ -18,6 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind, StatusCode, set_span_in_context
 
 from otelbot import lifecycle, signals
+from otelbot.instrumentation import event_loop
 from otelbot.instrumentation.aiogram import api, describe
 from otelbot.instrumentation.patching import Patches, never_raises
 from otelbot.privacy import error_type, exception_attributes, hash_user
@@ -155,6 +156,7 @@ class UpdateScope:
 
 @never_raises
 def _open(telemetry: Telemetry, bot: Any, update: Any, *, new_root: bool) -> UpdateScope:
+    event_loop.watch()
     scope = UpdateScope(telemetry, bot, update, new_root=new_root)
     scope.enter()
     _describe(scope, bot, update)
@@ -261,6 +263,7 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
     def emit_startup(original: Any) -> Any:
         async def emit(self: Any, *args: Any, **kwargs: Any) -> Any:
             lifecycle.arm_signals()
+            event_loop.watch()
             return await original(self, *args, **kwargs)
 
         return emit
