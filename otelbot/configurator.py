@@ -30,7 +30,7 @@ from otelbot.distro import isolated
 from otelbot.environment import BUILTIN_SAMPLERS, DEFAULT_METRIC_INTERVAL_MILLIS, names, otlp_value
 from otelbot.export.exporters import OtlpLogExporter, OtlpMetricExporter, OtlpSpanExporter
 from otelbot.export.outages import Outages
-from otelbot.export.scrubber import ScrubbedLogExporter, ScrubbedMetricExporter, ScrubbedSpanExporter
+from otelbot.export.scrubber import ScrubbedLogExporter, ScrubbedMetricExporter, ScrubbedSpanExporter, scrub_reader
 from otelbot.export.sender import Sender
 from otelbot.export.target import Signal, Target
 from otelbot.instrumentation import logging as log_capture
@@ -166,12 +166,12 @@ def _meter_provider(shared: Resource, senders: _Senders) -> MeterProvider:
     readers: list[MetricReader] = []
 
     def add(name: str) -> None:
-        exporter = OtlpMetricExporter(senders.make("metrics")) if name == "otlp" else _installed("metrics", name)
+        exporter = OtlpMetricExporter(senders.make("metrics")) if name == "otlp" else _metric_exporter(name)
         if isinstance(exporter, MetricExporter):
             interval = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or DEFAULT_METRIC_INTERVAL_MILLIS
             readers.append(_GatedReader(ScrubbedMetricExporter(exporter), export_interval_millis=float(interval)))
         else:
-            readers.append(exporter)
+            readers.append(scrub_reader(exporter))
 
     for name in _exporters("metrics"):
         isolated(f"the metrics exporter {name}", lambda name=name: add(name))  # type: ignore[misc]
@@ -179,6 +179,23 @@ def _meter_provider(shared: Resource, senders: _Senders) -> MeterProvider:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: _forget_measurements(provider))
     return provider
+
+
+def _metric_exporter(name: str) -> Any:
+    """Return the exporter or reader that another package brings.
+
+    :raises RuntimeError: where Prometheus' reader can't have the port that it serves.
+    """
+    try:
+        return _installed("metrics", name)
+    except OSError as error:
+        if name != "prometheus":
+            raise
+        host = os.environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "localhost")
+        port = os.environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "9464")
+        raise RuntimeError(
+            f"{host}:{port} can't be served: {error.strerror}; set OTEL_EXPORTER_PROMETHEUS_PORT to a free port"
+        ) from None
 
 
 def _forget_measurements(provider: MeterProvider) -> None:

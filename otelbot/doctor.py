@@ -123,7 +123,7 @@ def _requirements(package: Distribution) -> Iterator[Any]:
 def _instrumentation(environ: Mapping[str, str]) -> Iterator[Check]:
     from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
 
-    from otelbot.distro import LIBRARIES, REPLACED
+    from otelbot.distro import LIBRARIES, OWN, REPLACED
 
     if _switched_off(environ):
         yield Check("instrumentation", "everything", "warning", "off: OTEL_SDK_DISABLED=true")
@@ -131,20 +131,22 @@ def _instrumentation(environ: Mapping[str, str]) -> Iterator[Check]:
     disabled = {
         name.strip() for name in environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",") if name.strip()
     }
-    known = {entry_point.name for entry_point in entry_points(group="opentelemetry_instrumentor")} | {"logging", "*"}
+    known = {entry_point.name for entry_point in entry_points(group="opentelemetry_instrumentor")}
+    known |= {"logging", "*", *OWN}
     for name in sorted(disabled - known):
         detail = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names it, but there is nothing of that name to switch off"
         yield Check("instrumentation", name, "warning", detail)
-    for entry_point in sorted(entry_points(group="opentelemetry_instrumentor"), key=lambda each: each.name):
-        name = entry_point.name
-        library = LIBRARIES[name][0] if name in LIBRARIES else None
+    found = sorted(entry_points(group="opentelemetry_instrumentor"), key=lambda each: each.name)
+    candidates: list[tuple[str, str, Any]] = [(each.name, LIBRARIES.get(each.name, ("",))[0], each) for each in found]
+    candidates += [(name, library.partition(".")[0], None) for name, (library, _) in OWN.items()]
+    for name, library, entry_point in candidates:
         if name in disabled or "*" in disabled:
             yield Check("instrumentation", name, "warning", "off: OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names it")
         elif name in REPLACED:
             yield Check("instrumentation", name, "info", "left out: otelbot sends log records itself")
         elif library and importlib.util.find_spec(library) is None:
             yield Check("instrumentation", name, "info", f"{library} is not installed, so there is nothing to see")
-        elif library and (conflict := get_dist_dependency_conflicts(_instrumenting(entry_point))):
+        elif library and entry_point and (conflict := get_dist_dependency_conflicts(entry_point.dist)):
             yield Check("instrumentation", name, "failed", str(conflict))
         else:
             yield Check("instrumentation", name, "ok", f"when {library} is imported" if library else "at start")
@@ -154,10 +156,6 @@ def _instrumentation(environ: Mapping[str, str]) -> Iterator[Check]:
 
 def _switched_off(environ: Mapping[str, str]) -> bool:
     return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-
-
-def _instrumenting(entry_point: Any) -> Distribution:
-    return entry_point.dist  # type: ignore[no-any-return]
 
 
 def _conflicts(environ: Mapping[str, str]) -> Iterator[Check]:

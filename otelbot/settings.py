@@ -88,6 +88,12 @@ def _positive_int(raw: str) -> int:
     return value
 
 
+def _redis_url(raw: str) -> str:
+    if not raw.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("is not a redis:// URL")
+    return raw
+
+
 FLUSH_TIMEOUT = Variable(
     "OTELBOT_FLUSH_TIMEOUT",
     3.0,
@@ -142,7 +148,7 @@ LOOP_BLOCKED_THRESHOLD = Variable(
 ACTIVE_USERS_REDIS_URL = Variable(
     "OTELBOT_ACTIVE_USERS_REDIS_URL",
     "",
-    str,
+    _redis_url,
     "redis:// URL",
     "A Redis that the replicas of one bot share, so that telegram.bot.users.active counts a user once for all of them.",
     secret=True,

@@ -16,6 +16,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from opentelemetry.sdk.metrics.export import (
     MetricExporter,
     MetricExportResult,
+    MetricReader,
     MetricsData,
     ResourceMetrics,
 )
@@ -197,11 +198,35 @@ class ScrubbedMetricExporter(MetricExporter):
             preferred_aggregation=exporter._preferred_aggregation,  # noqa: SLF001
         )
         self._exporter = exporter
-        self._resources = _Resources(lasting=True)
+        self._scrub = _MetricScrubber()
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
-        scrubbed = MetricsData([self._scrub(each) for each in metrics_data.resource_metrics])
-        return self._exporter.export(scrubbed, timeout_millis=timeout_millis, **kwargs)
+        return self._exporter.export(self._scrub(metrics_data), timeout_millis=timeout_millis, **kwargs)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        self._exporter.shutdown(timeout_millis=timeout_millis, **kwargs)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return self._exporter.force_flush(timeout_millis=timeout_millis)
+
+
+def scrub_reader(reader: MetricReader) -> MetricReader:
+    """Have what a reader of another package collects, such as Prometheus', scrubbed before it sees it."""
+    scrub_metrics, receive = _MetricScrubber(), reader._receive_metrics  # noqa: SLF001 - where the SDK hands it over
+
+    def receive_scrubbed(metrics_data: MetricsData | None, *args: Any, **kwargs: Any) -> None:
+        receive(scrub_metrics(metrics_data) if metrics_data is not None else None, *args, **kwargs)  # type: ignore[arg-type]
+
+    reader._receive_metrics = receive_scrubbed  # type: ignore[method-assign]  # noqa: SLF001
+    return reader
+
+
+class _MetricScrubber:
+    def __init__(self) -> None:
+        self._resources = _Resources(lasting=True)
+
+    def __call__(self, metrics_data: MetricsData) -> MetricsData:
+        return MetricsData([self._scrub(each) for each in metrics_data.resource_metrics])
 
     def _scrub(self, resource_metrics: ResourceMetrics) -> ResourceMetrics:
         return replace(
@@ -216,12 +241,6 @@ class ScrubbedMetricExporter(MetricExporter):
                 for scope_metrics in resource_metrics.scope_metrics
             ],
         )
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        self._exporter.shutdown(timeout_millis=timeout_millis, **kwargs)
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return self._exporter.force_flush(timeout_millis=timeout_millis)
 
 
 def _scrub_metric(metric: Any) -> Any:

@@ -63,6 +63,11 @@ class Pools:
         self._read[pool] = read
 
     @never_raises
+    def forget(self, pool: Any) -> None:
+        """Leave out a pool that is none of the bot's."""
+        self._read.pop(pool, None)
+
+    @never_raises
     def waited(self, pool: Any, seconds: float, *, in_vain: bool) -> None:
         """Note that a connection was asked for, and how long that took."""
         read = self._read.get(pool)

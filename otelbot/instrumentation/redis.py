@@ -8,6 +8,8 @@ from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
 from otelbot.instrumentation.clients import ClientTracerProvider
 from otelbot.instrumentation.patching import never_raises
 from otelbot.instrumentation.pools import State, pool_name, pools
@@ -180,7 +182,8 @@ def _counting(original: Any) -> Any:
         try:
             return await original(self, *args, **kwargs)
         except Exception:
-            pools().failed("redis")
+            if is_instrumentation_enabled():  # else it is otelbot that asks
+                pools().failed("redis")
             raise
 
     @wraps(original)
@@ -188,7 +191,8 @@ def _counting(original: Any) -> Any:
         try:
             return original(self, *args, **kwargs)
         except Exception:
-            pools().failed("redis")
+            if is_instrumentation_enabled():  # else it is otelbot that asks
+                pools().failed("redis")
             raise
 
     return asynchronously if inspect.iscoroutinefunction(original) else synchronously

@@ -14,6 +14,7 @@ from opentelemetry.trace import Span, TracerProvider, set_span_in_context
 
 from otelbot import __version__, settings, signals
 from otelbot.instrumentation.aiogram.conversations import Conversations
+from otelbot.instrumentation.aiogram.shared_users import SharedUsers
 from otelbot.instrumentation.aiogram.users import ActiveUsers
 from otelbot.instrumentation.meters import create
 from otelbot.privacy import error_type
@@ -63,6 +64,7 @@ class Telemetry:
         self.cap_state = Cap(signals.FSM_STATE, limit)
 
         self.users = ActiveUsers()
+        self.shared_users = SharedUsers(url) if (url := self.settings.active_users_redis_url) else None
         self.conversations = Conversations()
         self.polls: dict[str, float] = {}  # bot id → when getUpdates last succeeded, by time.monotonic()
         self._callbacks: OrderedDict[str, float] = OrderedDict()  # callback query → when it came
@@ -75,13 +77,23 @@ class Telemetry:
         self._unfinished.clear()
         self.polls.clear()
         self.users.after_fork_in_child()
+        if self.shared_users is not None:
+            self.shared_users.after_fork_in_child()
 
     def _observe_polling(self, _options: CallbackOptions) -> Iterable[Observation]:
         now = time.monotonic()
         return [Observation(now - last, {signals.BOT_ID: bot}) for bot, last in list(self.polls.items())]
 
     def _observe_users(self, _options: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(count, {signals.WINDOW: window}) for window, count in self.users.count().items()]
+        counts = (self.shared_users.count() if self.shared_users is not None else None) or self.users.count()
+        return [Observation(count, {signals.WINDOW: window}) for window, count in counts.items()]
+
+    def user_acted(self, bot_id: str, user_id: int, action: str) -> None:
+        """Note that a user did something now."""
+        self.users.add(user_id)
+        if self.shared_users is not None:
+            self.shared_users.add(bot_id, user_id)
+        self.user_actions.add(1, {signals.ACTION: action})
 
     def callback_came(self, callback_id: str, at: float) -> None:
         """Note when a callback query came, by `time.perf_counter()`."""

@@ -84,8 +84,7 @@ class UpdateScope:
             telemetry.callback_came(event.id, self.started)
         user = describe.user_id(event)
         if user is not None:
-            telemetry.users.add(user)
-            telemetry.user_actions.add(1, {signals.ACTION: describe.action(event, self.kind)})
+            telemetry.user_acted(self.bot_id, user, describe.action(event, self.kind))
         if not self.span.is_recording():
             return
         if chat_type := describe.chat_type(event):

@@ -24,6 +24,11 @@ _ALPHA = 0.7213 / (1 + 1.079 / _REGISTERS)
 WINDOWS: dict[str, tuple[float, int]] = {"5m": (300, 20), "1h": (3600, 20), "24h": (86400, 24)}
 
 
+def digest(user_id: int) -> bytes:
+    """Return 8 bytes that are as good as random, and the same for the same user."""
+    return hashlib.blake2b(user_id.to_bytes(8, "big", signed=True), digest_size=8).digest()
+
+
 def estimate(registers: bytes | bytearray) -> int:
     """Return the number of different items that filled the registers."""
     zeros = registers.count(0)
@@ -80,9 +85,9 @@ class ActiveUsers:
 
     def add(self, user_id: int) -> None:
         """Note that a user did something now."""
-        digest = int.from_bytes(hashlib.blake2b(user_id.to_bytes(8, "big", signed=True), digest_size=8).digest(), "big")
-        index = digest >> _REST
-        rank = _REST + 1 - (digest & ((1 << _REST) - 1)).bit_length()
+        number = int.from_bytes(digest(user_id), "big")
+        index = number >> _REST
+        rank = _REST + 1 - (number & ((1 << _REST) - 1)).bit_length()
         now = self._clock()
         with self._lock:
             for window in self._windows.values():
