@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-oldest lint format stack-tools clean
+.PHONY: demo test test-oldest lint format docs stack-tools clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/otelbot demo $(ARGS)
@@ -23,6 +23,10 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# docs/reference.md from the code.
+docs: $(VENV)/.dev
+	$(BIN)/python scripts/reference.py
 
 # The real Collector, Prometheus and promtool for the tests, built once into the user's cache.
 stack-tools:

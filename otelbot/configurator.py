@@ -20,6 +20,7 @@ from opentelemetry.sdk._configuration import _BaseConfigurator
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics._internal.exemplar import exemplar_reservoir
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -163,6 +164,8 @@ def _logger_provider(shared: Resource, senders: _Senders) -> LoggerProvider:
 
 
 def _meter_provider(shared: Resource, senders: _Senders) -> MeterProvider:
+    # The SDK draws its exemplars: not from the bot's random numbers, which the bot may have seeded.
+    exemplar_reservoir.randrange = random.Random().randrange  # type: ignore[attr-defined]  # noqa: S311
     readers: list[MetricReader] = []
 
     def add(name: str) -> None:

@@ -328,6 +328,39 @@ EXPORT_DROPPED = Instrument(
     (SIGNAL, REASON),
 )
 
+#: Made by OpenTelemetry's own instrumentations, in the form in which they make them.
+HTTP_DURATION = Instrument(
+    "http.client.request.duration",
+    "histogram",
+    "s",
+    "Duration of HTTP client requests, but of those to the Bot API.",
+    (HTTP_METHOD, SERVER_ADDRESS, SERVER_PORT, HTTP_STATUS, ERROR_TYPE, "network.protocol.version", "url.scheme"),
+    (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+)
+PROCESS_CPU = Instrument(
+    "process.cpu.time", "observable_counter", "s", "Processor time, by user and system.", ("type",)
+)
+PROCESS_MEMORY = Instrument("process.memory.usage", "observable_updowncounter", "By", "Physical memory in use.")
+PROCESS_VIRTUAL = Instrument("process.memory.virtual", "observable_updowncounter", "By", "Committed virtual memory.")
+PROCESS_FILES = Instrument(
+    "process.open_file_descriptor.count", "observable_updowncounter", "", "Open file descriptors."
+)
+PROCESS_THREADS = Instrument("process.thread.count", "observable_updowncounter", "", "Threads of the process.")
+_GC_ATTRIBUTES = ("cpython.gc.generation", "generation")
+GC_COLLECTIONS = Instrument(
+    "cpython.gc.collections", "observable_counter", "{collection}", "Garbage collections.", _GC_ATTRIBUTES
+)
+GC_COLLECTED = Instrument(
+    "cpython.gc.collected_objects", "observable_counter", "{object}", "Objects that they freed.", _GC_ATTRIBUTES
+)
+GC_UNCOLLECTABLE = Instrument(
+    "cpython.gc.uncollectable_objects",
+    "observable_counter",
+    "{object}",
+    "Objects that they could not free.",
+    _GC_ATTRIBUTES,
+)
+
 INSTRUMENTS = (
     UPDATE_DURATION,
     UPDATE_ACTIVE,
@@ -361,7 +394,43 @@ INSTRUMENTS = (
     FUNCTION_DURATION,
     EXPORT_SENT,
     EXPORT_DROPPED,
+    HTTP_DURATION,
+    PROCESS_CPU,
+    PROCESS_MEMORY,
+    PROCESS_VIRTUAL,
+    PROCESS_FILES,
+    PROCESS_THREADS,
+    GC_COLLECTIONS,
+    GC_COLLECTED,
+    GC_UNCOLLECTABLE,
 )
+
+#: What the attributes of otelbot's own spans and metrics say; the others are OpenTelemetry's conventions.
+ATTRIBUTES: dict[str, str] = {
+    BOT_ID: "The bot, by the number at the beginning of its token.",
+    BOT_USERNAME: "The bot's username, on the resource, once `getMe` has told it.",
+    UPDATE_TYPE: "`message`, `callback_query`, …: the names of the Bot API.",
+    UPDATE_OUTCOME: "`handled`, `unhandled`, `error` (nobody handled the exception), `error_handled` or `cancelled`.",
+    CHAT_TYPE: "`private`, `group`, `supergroup` or `channel`; on spans.",
+    COMMAND: "A command that a handler is registered for, without its slash; any other is `other`.",
+    METHOD: "The Bot API's method, or `downloadFile`.",
+    RETRY_AFTER: "Seconds that Telegram asks to wait; on spans.",
+    HANDLER: "The handler's function or class, as the bot's code names it.",
+    ROUTER: "The router's name, if it was given one; on spans.",
+    FSM_STATE: "The state in which the update found its conversation; on spans.",
+    USER_HASH: "A keyed hash of the user's id; on spans. OTELBOT_USER_HASH_KEY is the key.",
+    USER_ID: "The user's id; on spans, and only with OTELBOT_CAPTURE_USER_ID.",
+    COMPONENT: "Where an error came from: `handler`, `bot_api`, `database`, `redis`, `http`, `polling`.",
+    ACTION: "What a user did.",
+    WINDOW: "`5m`, `1h` or `24h`.",
+    SEVERITY: "`DEBUG`, `INFO`, `WARN`, `ERROR` or `FATAL`.",
+    FSM_FROM: "The state before; `none` is no state.",
+    FSM_TO: "The state after.",
+    FUNCTION: "The name that `otelbot.timed` was given, or the function's.",
+    SIGNAL: "`traces`, `metrics` or `logs`.",
+    REASON: "Of a refusal `blocked`, `chat_not_found`, …; of what was dropped `queue_full`, `refused`, `undelivered`.",
+    ERROR_TYPE: "The class of an exception, or the status of an HTTP answer.",
+}
 
 
 class Cap:

@@ -119,6 +119,7 @@ class Monitor:
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watch a running loop, from its own thread."""
+        self._blocked.add(0)  # so that the first one is seen
         self._loops[:] = [watched for watched in self._loops if watched.loop not in {None, loop}]
         self._loops.append(Loop(loop, self))
         if len(self._loops) == 1:

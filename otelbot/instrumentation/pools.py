@@ -56,6 +56,7 @@ class Pools:
         self._timeouts = create(meter, signals.DB_TIMEOUTS)
         self._failures = create(meter, signals.DB_CONNECTION_FAILURES)
         self._cap = Cap(signals.DB_POOL, settings.current().cardinality_limit)
+        self._used: set[str] = set()
 
     @never_raises
     def watch(self, pool: Any, read: Callable[[Any], State | None]) -> None:
@@ -75,6 +76,9 @@ class Pools:
         if state is None:
             return
         attributes = {signals.DB_SYSTEM: state.system, signals.DB_POOL: self._cap(state.name)}
+        if state.name not in self._used and len(self._used) < settings.current().cardinality_limit:
+            self._used.add(state.name)
+            self._timeouts.add(0, attributes)  # so that the first one is seen
         if in_vain:
             self._timeouts.add(1, attributes)
         else:

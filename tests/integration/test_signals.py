@@ -188,7 +188,11 @@ def test_whether_it_polls(bot):
     ((attributes, age),) = bot.notes["age"]
     assert attributes == {"telegram.bot.id": TOKEN.partition(":")[0]}
     assert 0 <= age < 60
-    assert counts(bot, "telegram.bot.polling.failures", "error.type") == {"TelegramConflictError": 1}
+    assert counts(bot, "telegram.bot.polling.failures", "error.type") == {
+        "TelegramConflictError": 1,
+        "TelegramNetworkError": 0,
+        "TelegramUnauthorizedError": 0,
+    }
     ((_, (polls, updates, *_)),) = bot.points("telegram.bot.polling.batch.size")
     assert polls >= 3
     assert updates == 11

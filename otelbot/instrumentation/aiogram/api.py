@@ -81,7 +81,7 @@ class Attempt:
         self._started = time.perf_counter()
         self._bot_id = bot_id
         if method == GET_UPDATES:
-            telemetry.polls.setdefault(bot_id, time.monotonic())
+            telemetry.polling(bot_id)
         else:
             telemetry.api_active.add(1)
         telemetry.began(self)

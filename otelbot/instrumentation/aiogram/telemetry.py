@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import CallbackOptions, MeterProvider
 
+_POLLING_ERRORS = ("TelegramConflictError", "TelegramNetworkError", "TelegramUnauthorizedError")
 _MOST_CALLBACKS = 1_000  # unanswered ones that are remembered
 
 
@@ -94,6 +95,13 @@ class Telemetry:
         if self.shared_users is not None:
             self.shared_users.add(bot_id, user_id)
         self.user_actions.add(1, {signals.ACTION: action})
+
+    def polling(self, bot_id: str) -> None:
+        """Note that somebody polls for a bot. Its failures count from zero: `rate` doesn't see a series begin."""
+        if bot_id not in self.polls:
+            self.polls[bot_id] = time.monotonic()
+            for kind in _POLLING_ERRORS:
+                self.polling_failures.add(0, {signals.ERROR_TYPE: kind})
 
     def callback_came(self, callback_id: str, at: float) -> None:
         """Note when a callback query came, by `time.perf_counter()`."""
