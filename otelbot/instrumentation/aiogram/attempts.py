@@ -1,0 +1,168 @@
+"""One attempt of a Bot API call: its CLIENT span, its duration, and what it says of a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from opentelemetry import context as context_api
+from opentelemetry.trace import Span, SpanKind, StatusCode
+
+from otelbot import signals
+from otelbot.instrumentation.aiogram.rejections import reason
+from otelbot.instrumentation.aiogram.telemetry import without_http_span
+from otelbot.privacy import error_type, exception_message
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otelbot.instrumentation.aiogram.telemetry import Telemetry
+
+GET_UPDATES = "getUpdates"
+DOWNLOAD = "downloadFile"
+
+#: Refusals that are part of a bot's day: a user blocked it, Telegram slows it down, a group became a supergroup.
+_NOT_ERRORS = frozenset({"TelegramForbiddenError", "TelegramRetryAfter", "TelegramMigrateToChat"})
+#: Status by exception, where a session of the bot's own does not go through `check_response`.
+_STATUS = {
+    "TelegramBadRequest": 400,
+    "TelegramMigrateToChat": 400,
+    "TelegramUnauthorizedError": 401,
+    "TelegramForbiddenError": 403,
+    "TelegramNotFound": 404,
+    "TelegramConflictError": 409,
+    "TelegramEntityTooLarge": 413,
+    "TelegramRetryAfter": 429,
+}
+
+current_attempt: ContextVar[Attempt | None] = ContextVar("otelbot_attempt", default=None)
+
+
+@lru_cache(maxsize=64)
+def _server(base: str) -> Mapping[str, str | int]:
+    """Return `server.address` and `server.port` of a Bot API server's URL pattern."""
+    parts = urlsplit(base.partition("{")[0])
+    if not parts.hostname:
+        return {}
+    return {
+        signals.SERVER_ADDRESS: parts.hostname,
+        signals.SERVER_PORT: parts.port or (443 if parts.scheme == "https" else 80),
+    }
+
+
+class Attempt:
+    """One request to the Bot API. `getUpdates` becomes a span only when it fails: idle long polls are noise."""
+
+    def __init__(self, telemetry: Telemetry, session: Any, bot_id: str, method: str, http_method: str = "POST") -> None:
+        self._telemetry = telemetry
+        self._session = session
+        self.method = method
+        self.status: int | None = None
+        api = getattr(session, "api", None)
+        download = method == DOWNLOAD
+        base = getattr(api, "file" if download else "base", "") or ""
+        self._attributes: dict[str, str | int] = {
+            signals.METHOD: method,
+            signals.HTTP_METHOD: http_method,
+            signals.URL_TEMPLATE: "/file/bot{token}/{file_path}" if download else f"/bot{{token}}/{method}",
+            signals.BOT_ID: bot_id,
+            **_server(base),
+        }
+        self._started_ns = time.time_ns()
+        self._span: Span | None = None if method == GET_UPDATES else self._make_span()
+        self._context = without_http_span(self._span)
+        self._token: Any = None
+        self._started = time.perf_counter()
+        self._bot_id = bot_id
+        if method == GET_UPDATES:
+            telemetry.polling(bot_id)
+        else:
+            telemetry.api_active.add(1)
+        telemetry.began(self)
+
+    def cut_off(self) -> None:
+        self.end(GeneratorExit())
+
+    def _make_span(self) -> Span:
+        return self._telemetry.tracer.start_span(
+            self.method, None, SpanKind.CLIENT, self._attributes, start_time=self._started_ns
+        )
+
+    def enter(self) -> None:
+        self._token = context_api.attach(self._context)
+        self._entered = current_attempt.set(self)
+
+    def end(self, error: BaseException | None) -> None:
+        # In a context of its own, a coroutine that is thrown away has nothing to leave.
+        if self._token is not None and current_attempt.get() is self:
+            current_attempt.reset(self._entered)
+            context_api.detach(self._token)
+        if not self._telemetry.ended(self):
+            return
+        elapsed = time.perf_counter() - self._started
+        if self.method != GET_UPDATES:
+            self._telemetry.api_active.add(-1)
+        cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt) or (
+            error is not None and self.method == GET_UPDATES and self._bot_is_stopping()
+        )
+        # A download may fail on this machine's disk, which is not Telegram's doing.
+        on_disk = isinstance(error, OSError) and error.filename is not None
+        if error is None:
+            self.status = self.status or 200
+        elif on_disk and self._span is not None:
+            self._mark(self._span, error)
+        elif not cancelled:
+            self._failed(error)
+        elif self.method == GET_UPDATES:
+            self._telemetry.polls.pop(self._bot_id, None)  # nobody polls for this bot any more
+        span = self._span
+        if span is not None:
+            if self.status is not None:
+                span.set_attribute(signals.HTTP_STATUS, self.status)
+            if cancelled:
+                span.add_event("cancelled")
+            span.end()
+        if span is not None and not cancelled and not on_disk:
+            self._measure(elapsed, error)
+
+    def _bot_is_stopping(self) -> bool:
+        """Whether aiogram has closed the session under its own poll, as it does at a stop by Ctrl-C."""
+        session = getattr(self._session, "_session", None)
+        return session is not None and bool(getattr(session, "closed", False))
+
+    def _failed(self, error: BaseException) -> None:
+        name = error_type(error)
+        self.status = self.status or _STATUS.get(name) or getattr(error, "status", None)
+        span = self._span = self._span or self._make_span()
+        self._mark(span, error)
+        retry_after = getattr(error, "retry_after", None)
+        if isinstance(retry_after, int | float):
+            span.set_attribute(signals.RETRY_AFTER, retry_after)
+            method = self._telemetry.cap_method(self.method)
+            self._telemetry.api_retry_after.add(retry_after, {signals.METHOD: method})
+        if self.method == GET_UPDATES:
+            self._telemetry.polling_failures.add(1, {signals.ERROR_TYPE: self._telemetry.cap_error(name)})
+        if why := reason(error):
+            method = self._telemetry.cap_method(self.method)
+            self._telemetry.api_rejections.add(1, {signals.METHOD: method, signals.REASON: why})
+        if name not in _NOT_ERRORS:
+            self._telemetry.count_error(error, "polling" if self.method == GET_UPDATES else "bot_api")
+
+    def _mark(self, span: Span, error: BaseException) -> None:
+        name = error_type(error)
+        span.set_attribute(signals.ERROR_TYPE, name)
+        if name != "TelegramForbiddenError":
+            # A download's error repeats its URL, with the file's path.
+            span.set_status(StatusCode.ERROR, name if self.method == DOWNLOAD else exception_message(error))
+
+    def _measure(self, elapsed: float, error: BaseException | None) -> None:
+        attributes: dict[str, str | int] = {signals.METHOD: self._telemetry.cap_method(self.method)}
+        if self.status is not None:
+            attributes[signals.HTTP_STATUS] = self.status
+        if error is not None:
+            attributes[signals.ERROR_TYPE] = self._telemetry.cap_error(error_type(error))
+        self._telemetry.api_duration.record(elapsed, attributes, self._context)
