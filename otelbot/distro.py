@@ -36,6 +36,8 @@ OWN: dict[str, tuple[str, str]] = {
     "sqlalchemy-pools": ("sqlalchemy", "otelbot.instrumentation.sqlalchemy"),
     "apscheduler": ("apscheduler.executors.base", "otelbot.instrumentation.apscheduler"),
 }
+#: Instrumentations of others that import their library, and with it much else, where the program may not: they wait.
+PATIENT = {"taskiq": "taskiq"}
 #: Not loaded beside otelbot's own: it takes the console's log lines away, and would send each record twice.
 REPLACED = frozenset({"logging"})
 
@@ -61,7 +63,8 @@ class OtelbotDistro(BaseDistro):  # type: ignore[misc]
             library, module = LIBRARIES[entry_point.name]
             when_imported(library, _instrumenting(module), entry_point.name)
             return
-        isolated(entry_point.name, lambda: BaseDistro.load_instrumentor(self, entry_point, **kwargs))
+        library = PATIENT.get(entry_point.name, "")
+        when_imported(library, lambda: BaseDistro.load_instrumentor(self, entry_point, **kwargs), entry_point.name)
 
 
 def _instrumenting(module: str) -> Callable[[], None]:

@@ -123,7 +123,7 @@ def _requirements(package: Distribution) -> Iterator[Any]:
 def _instrumentation(environ: Mapping[str, str]) -> Iterator[Check]:
     from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
 
-    from otelbot.distro import LIBRARIES, OWN, REPLACED
+    from otelbot.distro import LIBRARIES, OWN, PATIENT, REPLACED
 
     if _switched_off(environ):
         yield Check("instrumentation", "everything", "warning", "off: OTEL_SDK_DISABLED=true")
@@ -137,7 +137,8 @@ def _instrumentation(environ: Mapping[str, str]) -> Iterator[Check]:
         detail = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names it, but there is nothing of that name to switch off"
         yield Check("instrumentation", name, "warning", detail)
     found = sorted(entry_points(group="opentelemetry_instrumentor"), key=lambda each: each.name)
-    candidates: list[tuple[str, str, Any]] = [(each.name, LIBRARIES.get(each.name, ("",))[0], each) for each in found]
+    libraries = {name: library for name, (library, _) in LIBRARIES.items()} | PATIENT
+    candidates: list[tuple[str, str, Any]] = [(each.name, libraries.get(each.name, ""), each) for each in found]
     candidates += [(name, library.partition(".")[0], None) for name, (library, _) in OWN.items()]
     for name, library, entry_point in candidates:
         if name in disabled or "*" in disabled:

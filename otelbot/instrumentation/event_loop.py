@@ -74,10 +74,13 @@ class Loop:
         loop = self._loop()
         return loop if loop is not None and loop.is_running() else None
 
+    def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return self._loop() is loop
+
     def beat(self) -> None:
         loop = self._loop()
-        if loop is None or self._monitor.stopped:
-            return
+        if loop is None or not self._monitor.watches(loop):
+            return  # it had stopped in between
         now = loop.time()
         late = max(now - self.expected, 0.0)
         self.cpu, self.at = time.thread_time(), time.monotonic()
@@ -108,30 +111,45 @@ class Monitor:
         self._threshold = threshold
         self._loops: list[Loop] = []
         self._said: dict[str, float] = {}
-        self.stopped = False
+        self._after_fork_in_child()
         meter = metrics.get_meter(signals.SCOPE, __version__)
         self._lag = create(meter, signals.LOOP_LAG)
         self._blocked = create(meter, signals.LOOP_BLOCKED)
         create(meter, signals.LOOP_UTILIZATION, self._observe_utilization)
         create(meter, signals.LOOP_TASKS, self._observe_tasks)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._loops.clear)
+            os.register_at_fork(after_in_child=self._after_fork_in_child)
+
+    def _after_fork_in_child(self) -> None:
+        self._lock = threading.Lock()
+        self._loops.clear()
+        self._looking = False
+
+    def watches(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return any(watched.is_of(loop) for watched in self._loops)
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watch a running loop, from its own thread."""
         self._blocked.add(0)  # so that the first one is seen
-        self._loops[:] = [watched for watched in self._loops if watched.loop not in {None, loop}]
-        self._loops.append(Loop(loop, self))
-        if len(self._loops) == 1:
+        with self._lock:
+            self._loops.append(Loop(loop, self))
+            start, self._looking = not self._looking, True
+        if start:
             threading.Thread(target=self._look, name="otelbot-loop-monitor", daemon=True).start()
 
     def _look(self) -> None:
-        while any(watched.loop is not None for watched in list(self._loops)):
+        while True:
+            began = time.monotonic()
             time.sleep(_BEAT)
+            starved = time.monotonic() - began > 2 * _BEAT  # everything is late then, and nothing is to blame
+            with self._lock:
+                self._loops[:] = [watched for watched in self._loops if watched.loop is not None]
+                if not self._loops:
+                    self._looking = False
+                    return
             for watched in list(self._loops):
-                if watched.block is None and watched.overdue() >= self._threshold:
+                if watched.block is None and not starved and watched.overdue() >= self._threshold:
                     watched.block = _seen(watched.thread)
-        self._loops.clear()
 
     @never_raises
     def note(self, late: float, block: _Block | None) -> None:
@@ -215,7 +233,6 @@ def _say(late: float, block: _Block) -> None:
 
 
 _monitor: Monitor | None = None
-_watched: Any = None
 
 
 def instrument() -> None:
@@ -225,12 +242,10 @@ def instrument() -> None:
 
 def watch() -> None:
     """Watch the loop that runs in this thread. Asked for every update, so it is cheap for one that is known."""
-    global _watched  # noqa: PLW0603
     if _monitor is None:
         return
     loop = asyncio.get_running_loop()
-    if _watched is None or _watched() is not loop:
-        _watched = ref(loop)
+    if not _monitor.watches(loop):
         _watch(_monitor, loop)
 
 
