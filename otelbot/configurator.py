@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import sys
 import threading
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -185,19 +186,36 @@ def _meter_provider(shared: Resource, senders: _Senders) -> MeterProvider:
 
 
 def _metric_exporter(name: str) -> Any:
-    """Return the exporter or reader that another package brings.
-
-    :raises RuntimeError: where Prometheus' reader can't have the port that it serves.
-    """
-    try:
+    """Return the exporter or reader that another package brings; Prometheus' with a server that is ours to start."""
+    if name != "prometheus":
         return _installed("metrics", name)
+    from opentelemetry.exporter.prometheus import PrometheusMetricReader
+
+    reader = PrometheusMetricReader()
+    if resource.has_workers(sys.orig_argv):
+        # The port is for a process that works: a master would serve a page without a bot.
+        lifecycle.when_working(lambda: isolated("the metrics exporter prometheus", _serve_prometheus))
+    else:
+        _serve_prometheus()
+    return reader
+
+
+def _serve_prometheus() -> None:
+    """Serve what the reader collects.
+
+    :raises RuntimeError: where the address can't be had.
+    """
+    from prometheus_client import start_http_server
+
+    host = os.environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost"
+    port = int(os.environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip() or 9464)
+    try:
+        with lifecycle.signals_blocked():
+            start_http_server(port, host)
     except OSError as error:
-        if name != "prometheus":
-            raise
-        host = os.environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "localhost")
-        port = os.environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "9464")
         raise RuntimeError(
-            f"{host}:{port} can't be served: {error.strerror}; set OTEL_EXPORTER_PROMETHEUS_PORT to a free port"
+            f"{host}:{port} can't be served: {error.strerror or error}; set OTEL_EXPORTER_PROMETHEUS_PORT to a free"
+            " port, or OTEL_EXPORTER_PROMETHEUS_HOST to an address of this machine"
         ) from None
 
 

@@ -185,6 +185,7 @@ _CHECKS: dict[str, tuple[_Check, str]] = {
         "explicit_bucket_histogram",
     ),
     "OTEL_METRIC_EXPORT_INTERVAL": (_whole, f"{DEFAULT_METRIC_INTERVAL_MILLIS} (milliseconds)"),
+    "OTEL_EXPORTER_PROMETHEUS_PORT": (_whole, "9464"),
     "OTEL_METRIC_EXPORT_TIMEOUT": (_whole, "30000 (milliseconds)"),
     **{
         f"OTEL_{processor}_{name}": (_whole, default)

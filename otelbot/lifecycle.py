@@ -135,6 +135,24 @@ def before_end(callback: Callable[[], object]) -> None:
     _before_end.append(callback)
 
 
+_when_working: list[Callable[[], object]] = []
+
+
+def when_working(callback: Callable[[], object]) -> None:
+    """Have `callback` called once this process does a bot's work, which the master of worker processes never does."""
+    _when_working.append(callback)
+
+
+def working() -> None:
+    """Note that this process does a bot's work: asked for every update."""
+    while _when_working:
+        callback = _when_working.pop()
+        try:
+            callback()
+        except Exception:
+            _log.debug("otelbot: what waited for the bot's work failed", exc_info=True)
+
+
 def closed() -> bool:
     """Whether the last flush has begun, so that nothing that is recorded now can be sent."""
     return _pipeline is not None and _pipeline.closed

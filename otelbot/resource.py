@@ -34,7 +34,7 @@ def create(environ: Mapping[str, str]) -> Resource:
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
     name = service_name(sys.orig_argv)
-    if "--multiprocessing-fork" in sys.orig_argv or "multiprocessing.forkserver" in str(sys.orig_argv):
+    if _is_worker(sys.orig_argv):
         name = environ.get(PROGRAM) or name  # a worker is part of the program that started it
     attributes: dict[str, str | int] = {
         "service.name": name,
@@ -68,6 +68,15 @@ def service_name(argv: Sequence[str]) -> str:
             if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.()]*", argument):
                 return argument.partition(":")[0]
     return program or "unknown_service:python"
+
+
+def has_workers(argv: Sequence[str]) -> bool:
+    """Whether a command line as in `sys.orig_argv` may be that of a server's master, or of a worker process."""
+    return _program(argv)[0] in _SERVERS or _is_worker(argv)
+
+
+def _is_worker(argv: Sequence[str]) -> bool:
+    return "--multiprocessing-fork" in argv or "multiprocessing.forkserver" in " ".join(argv)
 
 
 def _program(argv: Sequence[str]) -> tuple[str, Sequence[str]]:

@@ -143,7 +143,8 @@ LOOP_BLOCKED_THRESHOLD = Variable(
     0.1,
     _seconds,
     "seconds",
-    "How long something may hold the event loop before it is named, with its stack. Users feel about a tenth of one.",
+    "How long something may hold the event loop before it is counted; it is named, with its stack, if it lasts another"
+    " tenth of a second.",
 )
 ACTIVE_USERS_REDIS_URL = Variable(
     "OTELBOT_ACTIVE_USERS_REDIS_URL",

@@ -60,6 +60,9 @@ Component = Literal["handler", "bot_api", "database", "redis", "http", "polling"
 OTHER = "other"
 NO_STATE = "none"
 
+#: Where OpenTelemetry's context holds the span of the update at hand.
+UPDATE_CONTEXT_KEY = "otelbot-update"
+
 #: Names of span events.
 EXCEPTION_EVENT = "exception"
 FSM_EVENT = "telegram.fsm.transition"
@@ -199,7 +202,7 @@ CALLBACK_ANSWER_DELAY = Instrument(
     "telegram.bot.callback.answer.delay",
     "histogram",
     "s",
-    "Time from the arrival of a callback query to its answer, for which the user's button shows a clock.",
+    "Time from the arrival of a callback query to an answer that Telegram took; the button shows a clock meanwhile.",
     (),
     DURATION_BUCKETS,
 )
@@ -207,7 +210,7 @@ FSM_TRANSITIONS = Instrument(
     "telegram.bot.fsm.transitions",
     "counter",
     "{transition}",
-    "Changes of the state of a conversation; states that no StatesGroup or Scene declares are `other`.",
+    "Changes of the state of a conversation; states that no StatesGroup or Scene declares, or not known, are `other`.",
     (FSM_FROM, FSM_TO),
 )
 POLLING_AGE = Instrument(
@@ -287,7 +290,7 @@ LOOP_LAG = Instrument(
     "asyncio.eventloop.lag",
     "histogram",
     "s",
-    "How late the event loop ran what was due, measured twenty times a second.",
+    "How late the event loop ran what was due, measured ten times a second.",
     (),
     LAG_BUCKETS,
 )

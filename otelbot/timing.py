@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import time
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from opentelemetry import metrics, trace
+from opentelemetry import context, metrics, trace
 from opentelemetry.trace import INVALID_SPAN, Span, StatusCode
 
 from otelbot import __version__, settings, signals
@@ -63,8 +62,13 @@ class Timed:
             self._span.__exit__(kind, error, traceback)
 
     def __call__(self, function: F) -> F:
-        """Return `function`, sync or async, with each call of it timed."""
+        """Return `function`, sync or async, with each call of it timed.
+
+        :raises TypeError: for a generator.
+        """
         name = self._name
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{name} is a generator, which runs in pieces: use `with otelbot.timed(…):` inside of it")
         wrapped: Any
         if inspect.iscoroutinefunction(function):
 
@@ -118,16 +122,17 @@ def timed(what: Any) -> Any:
     """
     if isinstance(what, str):
         return Timed(what)
-    return Timed(what.__qualname__.rpartition("<locals>.")[2])(what)
+    name = getattr(what, "__qualname__", None) or type(what).__qualname__
+    return Timed(name.rpartition("<locals>.")[2])(what)
 
 
 def current_update_span() -> Span:
     """Return the span of the update that is being handled, for attributes of one's own.
 
-    Outside of any update it is OpenTelemetry's invalid span, on which everything may be called and nothing happens.
+    Outside of any update, and after its end, it is OpenTelemetry's invalid span, on which everything may be called and
+    nothing happens.
 
     >>> current_update_span().set_attribute("shop.basket.size", 3)
     """
-    updates = sys.modules.get("otelbot.instrumentation.aiogram.updates")
-    scope = updates.current_scope.get() if updates is not None else None
-    return INVALID_SPAN if scope is None else scope.span
+    span = context.get_value(signals.UPDATE_CONTEXT_KEY)
+    return span if isinstance(span, Span) and span.is_recording() else INVALID_SPAN

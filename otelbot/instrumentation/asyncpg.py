@@ -59,6 +59,8 @@ def instrument() -> None:
             for name in ("query", "command"):
                 if not args and name in kwargs:
                     args = (kwargs.pop(name),)
+            if not args:
+                return await func(*args, **kwargs)  # which raises what asyncpg raises
             return await super()._do_execute(func, instance, args, kwargs)  # type: ignore[no-untyped-call]
 
     instrumentor = Instrumentor()  # type: ignore[no-untyped-call]
@@ -148,8 +150,15 @@ def _pool_name(pool: Any) -> str:
             return pool_name(host, port, options.database)
     given = pool._connect_kwargs  # noqa: SLF001
     dsn = urlsplit(str((*pool._connect_args, given.get("dsn") or "")[0] or ""))  # noqa: SLF001
-    host = given.get("host") or dsn.hostname or "localhost"
-    return pool_name(host, given.get("port") or dsn.port or 5432, given.get("database") or dsn.path.lstrip("/") or None)
+    # Of several hosts the first; the one that answers is known with the first connection.
+    address = dsn.netloc.rpartition("@")[2].partition(",")[0]
+    host, port = _first(given.get("host")) or address.partition(":")[0] or "localhost", _first(given.get("port"))
+    port = port or address.partition(":")[2] or 5432
+    return pool_name(host, port, given.get("database") or dsn.path.lstrip("/") or None)
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list | tuple) and value else value
 
 
 def _count_failed_connections() -> None:

@@ -100,7 +100,8 @@ class ClientSpan(Span):
         self._span.update_name(name)
 
     def is_recording(self) -> bool:
-        return self._span.is_recording()
+        # A database's duration has attributes of the span's, which the instrumentation tells recording spans only.
+        return self._tracer.measures or self._span.is_recording()
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         code = status.status_code if isinstance(status, Status) else status
@@ -137,6 +138,7 @@ class ClientTracer(Tracer):
         meter = metrics.get_meter(signals.SCOPE, __version__)
         self._errors = create(meter, signals.ERRORS)
         self._duration = create(meter, signals.DB_DURATION) if rules.component in _DATABASES else None
+        self.measures = self._duration is not None
         limit = settings.current().cardinality_limit
         self._caps = {key: Cap(key, limit) for key in _MEASURED}
 

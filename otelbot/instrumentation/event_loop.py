@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("otelbot")
 
-_BEAT = 0.05  # seconds
-_TASKS_EVERY = 100  # beats; counting tasks walks over all of them
+_BEAT = 0.1  # seconds
+_TASKS_EVERY = 50  # beats; counting tasks walks over all of them
+_SHORTEST_LOOK = 0.02  # seconds from one look at a loop that is late to the next
+_STARVED = 0.1  # seconds that the looking thread itself is late by when everything is
 _QUIET = 60.0  # seconds until the same function is worth another word
 _FRAMES = 25  # of a stack that are kept
 
@@ -79,8 +81,8 @@ class Loop:
 
     def beat(self) -> None:
         loop = self._loop()
-        if loop is None or not self._monitor.watches(loop):
-            return  # it had stopped in between
+        if loop is None or not self._monitor.has(self):
+            return  # it had stopped in between, and is watched anew when it works
         now = loop.time()
         late = max(now - self.expected, 0.0)
         self.cpu, self.at = time.thread_time(), time.monotonic()
@@ -128,6 +130,9 @@ class Monitor:
     def watches(self, loop: asyncio.AbstractEventLoop) -> bool:
         return any(watched.is_of(loop) for watched in self._loops)
 
+    def has(self, watched: Loop) -> bool:
+        return any(each is watched for each in self._loops)
+
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watch a running loop, from its own thread."""
         self._blocked.add(0)  # so that the first one is seen
@@ -139,24 +144,32 @@ class Monitor:
 
     def _look(self) -> None:
         while True:
+            # Until the first loop can be late enough: while all is well, that is once in two or three beats.
+            overdue = max((watched.overdue() for watched in list(self._loops)), default=0.0)
+            pause = max(self._threshold - overdue, _SHORTEST_LOOK)
             began = time.monotonic()
-            time.sleep(_BEAT)
-            starved = time.monotonic() - began > 2 * _BEAT  # everything is late then, and nothing is to blame
+            time.sleep(pause)
+            starved = time.monotonic() - began - pause > _STARVED  # everything is late then, and nothing is to blame
             with self._lock:
                 self._loops[:] = [watched for watched in self._loops if watched.loop is not None]
                 if not self._loops:
                     self._looking = False
                     return
+            if starved:
+                continue
             for watched in list(self._loops):
-                if watched.block is None and not starved and watched.overdue() >= self._threshold:
-                    watched.block = _seen(watched.thread)
+                expected = watched.expected
+                if watched.block is None and watched.overdue() >= self._threshold:
+                    watched.block = _seen(watched, expected)
 
     @never_raises
     def note(self, late: float, block: _Block | None) -> None:
         self._lag.record(late)
-        if block is None:
+        if late < self._threshold:
             return
         self._blocked.add(1)
+        if block is None:
+            return
         now = time.monotonic()
         if now - self._said.get(block.function, -_QUIET) < _QUIET:
             return
@@ -174,9 +187,12 @@ class Monitor:
 
 
 @never_raises
-def _seen(thread: int) -> _Block | None:
-    """Look at what a thread does right now, and note it on the span that it works for."""
-    frame = sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to look at another thread
+def _seen(watched: Loop, expected: float) -> _Block | None:
+    """Look at what a loop's thread does right now, and note it on the span that it works for.
+
+    :param expected: when the beat was due that has not come; another time means that the block ended meanwhile.
+    """
+    frame = sys._current_frames().get(watched.thread)  # noqa: SLF001 - the documented way to look at another thread
     if frame is None:
         return None
     frames: list[FrameType] = []
@@ -189,6 +205,8 @@ def _seen(thread: int) -> _Block | None:
     culprit = next((each for each in frames if _is_the_bots(each)), frame)
     stack = "".join(traceback.format_list(traceback.StackSummary.extract(_walk(frames), lookup_lines=True)))
     block = _Block(_name(culprit), stack, span)
+    if watched.expected != expected:
+        return None
     if span is not None and span.is_recording():
         span.add_event(signals.BLOCKED_EVENT, _attributes(block))
     return block
@@ -201,7 +219,7 @@ def _walk(frames: list[FrameType]) -> Iterable[tuple[FrameType, int]]:
 def _is_the_bots(frame: FrameType) -> bool:
     """Whether a frame is of the bot's own code: neither Python's, nor a library's, nor ours."""
     path = frame.f_code.co_filename
-    return not path.startswith((_STANDARD_LIBRARY, _OURS, "<")) and "site-packages" not in path
+    return not (path.startswith((_STANDARD_LIBRARY, _OURS, "<")) or "site-packages" in path or "dist-packages" in path)
 
 
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - compared as text, often

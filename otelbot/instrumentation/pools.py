@@ -56,7 +56,7 @@ class Pools:
         self._timeouts = create(meter, signals.DB_TIMEOUTS)
         self._failures = create(meter, signals.DB_CONNECTION_FAILURES)
         self._cap = Cap(signals.DB_POOL, settings.current().cardinality_limit)
-        self._used: set[str] = set()
+        self._attributes: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
 
     @never_raises
     def watch(self, pool: Any, read: Callable[[Any], State | None]) -> None:
@@ -71,14 +71,16 @@ class Pools:
     @never_raises
     def waited(self, pool: Any, seconds: float, *, in_vain: bool) -> None:
         """Note that a connection was asked for, and how long that took."""
-        read = self._read.get(pool)
-        state = read(pool) if read is not None else None
-        if state is None:
-            return
-        attributes = {signals.DB_SYSTEM: state.system, signals.DB_POOL: self._cap(state.name)}
-        if state.name not in self._used and len(self._used) < settings.current().cardinality_limit:
-            self._used.add(state.name)
+        attributes = self._attributes.get(pool)
+        if attributes is None:
+            read = self._read.get(pool)
+            state = read(pool) if read is not None else None
+            if state is None:
+                return
+            attributes = {signals.DB_SYSTEM: state.system, signals.DB_POOL: self._cap(state.name)}
             self._timeouts.add(0, attributes)  # so that the first one is seen
+            if not in_vain:  # it is connected, so the name is the one that stays
+                self._attributes[pool] = attributes
         if in_vain:
             self._timeouts.add(1, attributes)
         else:

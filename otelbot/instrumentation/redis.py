@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from otelbot.instrumentation.patching import never_raises
 from otelbot.instrumentation.pools import State, pool_name, pools
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from opentelemetry.trace import Span
 
@@ -133,6 +135,8 @@ def _pool_state(pool: Any) -> State | None:
         used = len(pool._connections) - idle  # noqa: SLF001
     else:
         used, idle = len(pool._in_use_connections), len(pool._available_connections)  # noqa: SLF001
+    if service := getattr(pool, "service_name", None):
+        where, port = service, None  # Sentinel tells where that is
     return State("redis", pool_name(where, port, options.get("db") or 0), used, idle, limit)
 
 
@@ -174,25 +178,39 @@ def _count_failed_connections() -> None:
     for name in _MODULES:
         owner = import_module(name).AbstractConnection
         owner.connect = _counting(owner.connect)
+        if hasattr(owner, "connect_check_health"):  # the way back of a connection that broke; `connect` goes it too
+            owner.connect_check_health = _counting(owner.connect_check_health)
+
+
+_connecting: ContextVar[bool] = ContextVar("otelbot_redis_connecting", default=False)
 
 
 def _counting(original: Any) -> Any:
-    @wraps(original)
-    async def asynchronously(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Count a failure once, in the outermost of what is called to connect."""
+
+    @contextmanager
+    def counted() -> Iterator[None]:
+        if _connecting.get():
+            yield
+            return
+        token = _connecting.set(True)
         try:
-            return await original(self, *args, **kwargs)
+            yield
         except Exception:
             if is_instrumentation_enabled():  # else it is otelbot that asks
                 pools().failed("redis")
             raise
+        finally:
+            _connecting.reset(token)
+
+    @wraps(original)
+    async def asynchronously(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with counted():
+            return await original(self, *args, **kwargs)
 
     @wraps(original)
     def synchronously(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
+        with counted():
             return original(self, *args, **kwargs)
-        except Exception:
-            if is_instrumentation_enabled():  # else it is otelbot that asks
-                pools().failed("redis")
-            raise
 
     return asynchronously if inspect.iscoroutinefunction(original) else synchronously

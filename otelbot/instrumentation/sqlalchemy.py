@@ -29,5 +29,6 @@ def _engine_state(engine: Any) -> State | None:
     if not hasattr(pool, "checkedin"):
         return None  # NullPool keeps none
     system = _SYSTEMS.get(engine.dialect.name, engine.dialect.name)
+    name = "sqlite" if system == "sqlite" else pool_name(url.host, url.port, url.database)  # there it is a file's path
     limit = pool.size() + pool._max_overflow if getattr(pool, "_max_overflow", -1) >= 0 else None  # noqa: SLF001
-    return State(system, pool_name(url.host, url.port, url.database), pool.checkedout(), pool.checkedin(), limit)
+    return State(system, name, pool.checkedout(), pool.checkedin(), limit)

@@ -38,6 +38,9 @@ BOT = """
         await cache.set("a", 1)
         async with cache.pubsub() as pubsub:
             await pubsub.subscribe("news")
+        from sqlalchemy import create_engine
+        with create_engine("sqlite:///secret-customer.db").connect():
+            pass
         await asyncio.sleep(0)
 
     @dp.message(Command("hold"))
@@ -159,6 +162,7 @@ def test_pools_show_used_and_idle_connections(bot):
     }
     assert limits[postgres_pool] == 3 + 5
     assert limits[redis_pool] >= 7 + 1
+    assert b"secret-customer" not in bot.otlp.raw
 
 
 def test_waiting_for_a_connection_is_timed_and_giving_up_is_counted(bot):

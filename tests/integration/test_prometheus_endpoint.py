@@ -7,7 +7,7 @@ import socket
 import aiohttp
 
 from otelbot.demo.telegram import message_update
-from tests.integration.test_webhook import free_port
+from tests.integration.test_webhook import SERVERS, Web, free_port
 from tests.support import KEY, TOKEN
 
 BOT = """
@@ -39,6 +39,22 @@ async def test_a_page_of_metrics(api, otlp, run):
     assert KEY not in page
     assert "otelbot:" not in bot.stderr
     assert not otlp.metrics
+
+
+async def test_the_page_is_the_workers_and_not_their_masters(api, otlp, run):
+    source, path, command = SERVERS["gunicorn"]
+    web_port, port = free_port(), free_port()
+    words = [word.format(port=web_port) for word in command]
+    words[words.index("2")] = "1"
+    env = {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(port)}
+    server = await run(source, name="app.py", command=tuple(words), env=env)
+    web = await Web(server, web_port).started()
+    await web.update(path, "hello")
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as response:
+        page = await response.text()
+    await server.stop()
+    (count,) = (line for line in page.splitlines() if line.startswith("telegram_bot_update_duration_seconds_count"))
+    assert count.endswith(" 1.0")
 
 
 async def test_a_port_in_use_is_one_sentence_and_the_bot_runs(api, otlp, run):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +61,7 @@ def _end(attempt: Attempt, error: BaseException | None) -> None:
 def _succeeded(attempt: Attempt, telemetry: Telemetry, bot: Any, method: Any, result: Any) -> None:
     """Note what the answers to some methods tell."""
     if attempt.method == GET_UPDATES:
-        telemetry.polls[str(bot.id)] = time.monotonic()
+        telemetry.polled(str(bot.id))
         telemetry.polling_batch.record(len(result))
     elif attempt.method == "getMe":
         _learn_bot(bot, getattr(result, "username", None))

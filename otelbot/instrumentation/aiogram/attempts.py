@@ -26,7 +26,7 @@ GET_UPDATES = "getUpdates"
 DOWNLOAD = "downloadFile"
 
 #: Refusals that are part of a bot's day: a user blocked it, Telegram slows it down, a group became a supergroup.
-_NOT_ERRORS = frozenset({"TelegramForbiddenError", "TelegramRetryAfter", "TelegramMigrateToChat"})
+NOT_ERRORS = frozenset({"TelegramForbiddenError", "TelegramRetryAfter", "TelegramMigrateToChat"})
 #: Status by exception, where a session of the bot's own does not go through `check_response`.
 _STATUS = {
     "TelegramBadRequest": 400,
@@ -77,10 +77,7 @@ class Attempt:
         self._context = without_http_span(self._span)
         self._token: Any = None
         self._started = time.perf_counter()
-        self._bot_id = bot_id
-        if method == GET_UPDATES:
-            telemetry.polling(bot_id)
-        else:
+        if method != GET_UPDATES:
             telemetry.api_active.add(1)
         telemetry.began(self)
 
@@ -117,8 +114,6 @@ class Attempt:
             self._mark(self._span, error)
         elif not cancelled:
             self._failed(error)
-        elif self.method == GET_UPDATES:
-            self._telemetry.polls.pop(self._bot_id, None)  # nobody polls for this bot any more
         span = self._span
         if span is not None:
             if self.status is not None:
@@ -149,7 +144,7 @@ class Attempt:
         if why := reason(error):
             method = self._telemetry.cap_method(self.method)
             self._telemetry.api_rejections.add(1, {signals.METHOD: method, signals.REASON: why})
-        if name not in _NOT_ERRORS:
+        if name not in NOT_ERRORS:
             self._telemetry.count_error(error, "polling" if self.method == GET_UPDATES else "bot_api")
 
     def _mark(self, span: Span, error: BaseException) -> None:

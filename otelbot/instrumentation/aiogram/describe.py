@@ -49,8 +49,9 @@ def chat_type(event: Any) -> str | None:
 
 
 def user_id(event: Any) -> int | None:
+    """Return who acted, or None: an anonymous administrator is a bot of Telegram's."""
     user = getattr(event, "from_user", None) or getattr(event, "user", None)
-    return getattr(user, "id", None)
+    return None if getattr(user, "is_bot", False) else getattr(user, "id", None)
 
 
 def looks_like_command(event: Any, kind: str) -> bool:

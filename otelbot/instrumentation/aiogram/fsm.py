@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 
 from otelbot import signals
-from otelbot.instrumentation.aiogram.updates import UpdateScope, current_scope
+from otelbot.instrumentation.aiogram.conversations import link
+from otelbot.instrumentation.aiogram.updates import current_scope
 from otelbot.instrumentation.patching import Patches, never_raises
 
 if TYPE_CHECKING:
@@ -16,17 +17,20 @@ if TYPE_CHECKING:
     from otelbot.instrumentation.aiogram.telemetry import Telemetry
 
 
-def enter_conversation(telemetry: Telemetry, scope: UpdateScope, event: Any, data: Mapping[str, Any]) -> None:
+@never_raises
+def enter_conversation(telemetry: Telemetry, data: Mapping[str, Any]) -> None:
     """Note the state in which an update found its conversation, and link the update to the one before."""
-    if scope.conversation is not None:
-        return  # a second handler of the same update
-    context = data.get("state")
-    chat = getattr(getattr(event, "chat", None), "id", None)
-    user = getattr(getattr(event, "from_user", None), "id", None)
-    scope.conversation = getattr(context, "key", None) or (scope.bot_id, chat, user)
-    scope.state = data.get("raw_state")
-    if scope.span.is_recording() and scope.conversation != (scope.bot_id, None, None):
-        telemetry.conversations.link(scope.conversation, scope.span)
+    scope = current_scope.get()
+    if scope is None or scope.entered:
+        return
+    scope.entered = True
+    context, chat, user = data.get("state"), data.get("event_chat"), data.get("event_from_user")
+    if context is None and chat is None and user is None:
+        return
+    key = getattr(context, "key", None) or (scope.bot_id, getattr(chat, "id", None), getattr(user, "id", None))
+    conversation = telemetry.conversations.enter(key, data.get("raw_state"))
+    if scope.span.is_recording():
+        link(conversation, scope.span)
 
 
 _declared: set[str] = set()
@@ -60,20 +64,18 @@ def state_name(state: Any) -> str:
     name = getattr(state, "state", state)
     if name is None:
         return signals.NO_STATE
-    declared = name is not state or _is_declared(str(name))
+    declared = getattr(state, "_group", None) is not None or _is_declared(str(name))
     return str(name) if declared else signals.OTHER
 
 
 @never_raises
 def _changed(telemetry: Telemetry, context: Any, state: Any) -> None:
-    scope = current_scope.get()
-    own = scope is not None and scope.conversation == context.key
-    before = state_name(scope.state) if scope is not None and own else signals.OTHER
+    known = telemetry.conversations.get(context.key)
+    before = signals.OTHER if known is None else state_name(known.state)
     after = state_name(state)
-    if scope is not None and own:
-        scope.state = getattr(state, "state", state)
-        if before == after != signals.OTHER:
-            return  # e.g. `clear()` where there was no state
+    telemetry.conversations.enter(context.key, getattr(state, "state", state))
+    if before == after != signals.OTHER:
+        return  # e.g. `clear()` where there was no state
     attributes = {signals.FSM_FROM: telemetry.cap_state(before), signals.FSM_TO: telemetry.cap_state(after)}
     telemetry.fsm_transitions.add(1, attributes)
     span = trace.get_current_span()
@@ -83,6 +85,17 @@ def _changed(telemetry: Telemetry, context: Any, state: Any) -> None:
 
 def patch(patches: Patches, telemetry: Telemetry) -> None:
     from aiogram.fsm.context import FSMContext
+    from aiogram.fsm.middleware import FSMContextMiddleware
+
+    def middleware(original: Any) -> Any:
+        async def call(self: Any, handler: Any, event: Any, data: Any) -> Any:
+            async def entered(event: Any, data: Any) -> Any:
+                enter_conversation(telemetry, data)
+                return await handler(event, data)
+
+            return await original(self, entered, event, data)
+
+        return call
 
     def set_state(original: Any) -> Any:
         async def change(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -93,3 +106,4 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
         return change
 
     patches.method(FSMContext, "set_state", set_state)
+    patches.method(FSMContextMiddleware, "__call__", middleware)

@@ -53,7 +53,7 @@ class HandlerRun:
         self.span = telemetry.tracer.start_span(info.name, attributes=attributes)
         if scope is not None and not self._takes_error:
             self._name_update(scope, data, state)
-            enter_conversation(telemetry, scope, event, data)
+            enter_conversation(telemetry, data)  # where FSM is switched off
         self._context = set_span_in_context(self.span)
         self._token: Any = context_api.attach(self._context)
         self._started = time.perf_counter()
@@ -68,8 +68,6 @@ class HandlerRun:
         command = str(getattr(data.get("command"), "command", "")).lower()
         if command in info.commands:  # also in a caption, or behind a prefix of the bot's own
             scope.command = command
-        elif scope.command is not None:
-            scope.command = signals.OTHER
         if not span.is_recording():
             return
         span.update_name(f"{scope.kind} {info.name}")

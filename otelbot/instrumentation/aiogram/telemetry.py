@@ -17,6 +17,7 @@ from otelbot.instrumentation.aiogram.conversations import Conversations
 from otelbot.instrumentation.aiogram.shared_users import SharedUsers
 from otelbot.instrumentation.aiogram.users import ActiveUsers
 from otelbot.instrumentation.meters import create
+from otelbot.instrumentation.patching import never_raises
 from otelbot.privacy import error_type
 from otelbot.signals import Cap, Component
 
@@ -96,12 +97,21 @@ class Telemetry:
             self.shared_users.add(bot_id, user_id)
         self.user_actions.add(1, {signals.ACTION: action})
 
-    def polling(self, bot_id: str) -> None:
-        """Note that somebody polls for a bot. Its failures count from zero: `rate` doesn't see a series begin."""
-        if bot_id not in self.polls:
+    @never_raises
+    def polling_began(self, bot_id: str) -> None:
+        """Note that a bot is polled for. Its failures count from zero: `rate` doesn't see a series begin."""
+        self.polls[bot_id] = time.monotonic()
+        for kind in _POLLING_ERRORS:
+            self.polling_failures.add(0, {signals.ERROR_TYPE: kind})
+
+    @never_raises
+    def polling_ended(self, bot_id: str) -> None:
+        self.polls.pop(bot_id, None)
+
+    def polled(self, bot_id: str) -> None:
+        """Note that getUpdates succeeded, where it is asked again and again and not only once."""
+        if bot_id in self.polls:
             self.polls[bot_id] = time.monotonic()
-            for kind in _POLLING_ERRORS:
-                self.polling_failures.add(0, {signals.ERROR_TYPE: kind})
 
     def callback_came(self, callback_id: str, at: float) -> None:
         """Note when a callback query came, by `time.perf_counter()`."""

@@ -20,6 +20,7 @@ from opentelemetry.trace import Link, SpanKind, StatusCode, set_span_in_context
 from otelbot import lifecycle, signals
 from otelbot.instrumentation import event_loop
 from otelbot.instrumentation.aiogram import api, describe
+from otelbot.instrumentation.aiogram.attempts import NOT_ERRORS
 from otelbot.instrumentation.patching import Patches, never_raises
 from otelbot.privacy import error_type, exception_attributes, hash_user
 
@@ -45,8 +46,7 @@ class UpdateScope:
         self.recorded: BaseException | None = None
         self.command: str | None = None
         self.bot_id = str(bot.id)
-        self.conversation: Any = None  # aiogram's StorageKey, once a handler is chosen
-        self.state: Any = None
+        self.entered = False  # its conversation
         attributes = {
             signals.MESSAGING_SYSTEM: "telegram",
             signals.MESSAGING_OPERATION_NAME: "process",
@@ -54,8 +54,12 @@ class UpdateScope:
             signals.UPDATE_TYPE: self.kind,
             signals.BOT_ID: self.bot_id,
         }
-        if update_id := describe.update_id(update):
-            attributes[signals.MESSAGING_MESSAGE_ID] = update_id
+        self.update_id = describe.update_id(update)
+        if self.update_id:
+            attributes[signals.MESSAGING_MESSAGE_ID] = self.update_id
+        around = current_scope.get()
+        # Fed on by a handler to another dispatcher: what the user did is counted.
+        self._fed_on = around is not None and (around.bot_id, around.update_id) == (self.bot_id, self.update_id)
         outer = trace.get_current_span().get_span_context() if new_root else None
         self.span = telemetry.tracer.start_span(
             f"process {self.kind}",
@@ -64,7 +68,9 @@ class UpdateScope:
             attributes,
             [Link(outer)] if outer is not None and outer.is_valid else None,
         )
-        self._context = set_span_in_context(self.span, Context() if new_root else None)
+        self._context = context_api.set_value(
+            signals.UPDATE_CONTEXT_KEY, self.span, set_span_in_context(self.span, Context() if new_root else None)
+        )
         self._token: Any = None
         telemetry.update_active.add(1)
         self._described = False
@@ -78,13 +84,14 @@ class UpdateScope:
         telemetry = self.telemetry
         if describe.looks_like_command(event, self.kind):
             self.command = signals.OTHER
-        if (age := describe.age(event)) is not None:
-            telemetry.update_delay.record(age, {signals.UPDATE_TYPE: self.kind}, self._context)
-        if self.kind == "callback_query":
-            telemetry.callback_came(event.id, self.started)
         user = describe.user_id(event)
-        if user is not None:
-            telemetry.user_acted(self.bot_id, user, describe.action(event, self.kind))
+        if not self._fed_on:
+            if (age := describe.age(event)) is not None:
+                telemetry.update_delay.record(age, {signals.UPDATE_TYPE: self.kind}, self._context)
+            if self.kind == "callback_query":
+                telemetry.callback_came(event.id, self.started)
+            if user is not None:
+                telemetry.user_acted(self.bot_id, user, describe.action(event, self.kind))
         if not self.span.is_recording():
             return
         if chat_type := describe.chat_type(event):
@@ -140,7 +147,8 @@ class UpdateScope:
             if self.recorded is not error and span.is_recording():
                 span.add_event("exception", exception_attributes(error))
             attributes[signals.ERROR_TYPE] = telemetry.cap_error(error_type(error))
-            telemetry.count_error(error, "handler")
+            if error_type(error) not in NOT_ERRORS:
+                telemetry.count_error(error, "handler")
         if self.command is not None:
             span.set_attribute(signals.COMMAND, self.command)
             command = telemetry.cap_command(self.command)
@@ -155,6 +163,7 @@ class UpdateScope:
 
 @never_raises
 def _open(telemetry: Telemetry, bot: Any, update: Any, *, new_root: bool) -> UpdateScope:
+    lifecycle.working()
     event_loop.watch()
     scope = UpdateScope(telemetry, bot, update, new_root=new_root)
     scope.enter()
@@ -262,15 +271,27 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
     def emit_startup(original: Any) -> Any:
         async def emit(self: Any, *args: Any, **kwargs: Any) -> Any:
             lifecycle.arm_signals()
+            lifecycle.working()
             event_loop.watch()
             return await original(self, *args, **kwargs)
 
         return emit
 
+    def polling(original: Any) -> Any:
+        async def poll(self: Any, bot: Any, *args: Any, **kwargs: Any) -> Any:
+            telemetry.polling_began(str(bot.id))
+            try:
+                return await original(self, bot, *args, **kwargs)
+            finally:
+                telemetry.polling_ended(str(bot.id))
+
+        return poll
+
     def reply(bot: Any, result: Any) -> None:
         if isinstance(result, TelegramMethod):
             api.webhook_reply(telemetry, bot, result)
 
+    patches.method(Dispatcher, "_polling", polling)
     patches.method(Dispatcher, "feed_update", feed_update)
     patches.method(Dispatcher, "_process_update", entrance(new_root=True))
     patches.method(Dispatcher, "feed_raw_update", entrance(new_root=False))

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _BITS = 14  # 16,384 registers of a byte: a standard error of 1.04 / sqrt(16384) = 0.8 %
 _REGISTERS = 1 << _BITS
 _REST = 64 - _BITS
-_ALPHA = 0.7213 / (1 + 1.079 / _REGISTERS)
 
 #: window → (seconds, parts). A window is as exact as its part is short: the oldest part leaves as a whole.
 WINDOWS: dict[str, tuple[float, int]] = {"5m": (300, 20), "1h": (3600, 20), "24h": (86400, 24)}
@@ -30,16 +29,41 @@ def digest(user_id: int) -> bytes:
 
 
 def estimate(registers: bytes | bytearray) -> int:
-    """Return the number of different items that filled the registers."""
-    zeros = registers.count(0)
-    raw = _ALPHA * _REGISTERS**2 / sum(count * 2.0**-rank for rank, count in enumerate(_counts(registers)))
-    if raw <= 2.5 * _REGISTERS and zeros:
-        return round(_REGISTERS * math.log(_REGISTERS / zeros))  # linear counting: next to exact for a few
-    return round(raw)
+    """Return the number of different items that filled the registers.
+
+    By O. Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", 2017, algorithm 6: without the bias
+    that the original has between a few and many times the number of registers.
+    """
+    counts = [registers.count(rank) for rank in range(_REST + 2)]
+    total = _REGISTERS * _tau(1 - counts[_REST + 1] / _REGISTERS)
+    for rank in range(_REST, 0, -1):
+        total = 0.5 * (total + counts[rank])
+    total += _REGISTERS * _sigma(counts[0] / _REGISTERS)
+    return round(_REGISTERS**2 / (2 * math.log(2)) / total)
 
 
-def _counts(registers: bytes | bytearray) -> list[int]:
-    return [registers.count(rank) for rank in range(_REST + 2)]
+def _sigma(x: float) -> float:
+    if x == 1:
+        return math.inf
+    total, weight, before = x, 1.0, -1.0
+    while total != before:
+        x *= x
+        before = total
+        total += x * weight
+        weight += weight
+    return total
+
+
+def _tau(x: float) -> float:
+    if x in {0, 1}:
+        return 0.0
+    total, weight, before = 1 - x, 1.0, -1.0
+    while total != before:
+        x = math.sqrt(x)
+        before = total
+        weight *= 0.5
+        total -= (1 - x) ** 2 * weight
+    return total / 3
 
 
 class _Window:

@@ -25,7 +25,7 @@ def size(users: ActiveUsers) -> int:
     return sum(map(sys.getsizeof, sketches))
 
 
-@pytest.mark.parametrize("number", [0, 1, 10, 1_000, 200_000])
+@pytest.mark.parametrize("number", [0, 1, 10, 1_000, 41_000, 200_000])
 def test_how_many(number):
     users = ActiveUsers(Clock())
     before = size(users)
