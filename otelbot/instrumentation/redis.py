@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import time
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -176,32 +175,21 @@ def _waiting(original: Any) -> Any:
 def _count_failed_connections() -> None:
     pools().expect("redis")
     for name in _MODULES:
-        owner = import_module(name).AbstractConnection
-        owner.connect = _counting(owner.connect)
-        if hasattr(owner, "connect_check_health"):  # the way back of a connection that broke; `connect` goes it too
-            owner.connect_check_health = _counting(owner.connect_check_health)
-
-
-_connecting: ContextVar[bool] = ContextVar("otelbot_redis_connecting", default=False)
+        module = import_module(name)
+        for owner in (module.Connection, module.UnixDomainSocketConnection):
+            # Each attempt, below the client's own retries: the first is worth knowing while they go on.
+            owner._connect = _counting(owner._connect)  # noqa: SLF001
 
 
 def _counting(original: Any) -> Any:
-    """Count a failure once, in the outermost of what is called to connect."""
-
     @contextmanager
     def counted() -> Iterator[None]:
-        if _connecting.get():
-            yield
-            return
-        token = _connecting.set(True)
         try:
             yield
         except Exception:
             if is_instrumentation_enabled():  # else it is otelbot that asks
                 pools().failed("redis")
             raise
-        finally:
-            _connecting.reset(token)
 
     @wraps(original)
     async def asynchronously(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -187,3 +187,47 @@ def test_failed_connections_are_counted_from_zero(bot):
     assert after["postgresql"] == 1
     assert after["redis"] >= 1
     assert b"s3cr3t" not in bot.otlp.raw
+
+
+DYING = """
+    import asyncpg, redis.asyncio
+
+    @dp.startup()
+    async def connect():
+        global pool, cache
+        pool = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=1, max_size=2)
+        cache = redis.asyncio.from_url(os.environ["REDIS_URL"])
+        await cache.ping()
+
+    @dp.message()
+    async def use(message):
+        for attempt in (lambda: pool.fetchval("SELECT 1"), cache.ping):
+            try:
+                await attempt()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, redis.RedisError):
+                pass
+
+    main()
+"""
+
+
+async def test_a_database_that_dies_is_seen_from_the_first_failure_on(api, otlp, run):
+    def failures():
+        metric = otlp.metrics.get("telegram.bot.database.connection.failures")
+        return {attributes["db.system.name"]: value for attributes, value, _ in metric.points} if metric else {}
+
+    async with redis_server() as redis_url:
+        async with postgres() as dsn:
+            bot = await run(DYING, env={"DATABASE_URL": dsn, "REDIS_URL": redis_url})
+            api.push(TOKEN, message_update("hi"))
+            await otlp.wait_for(lambda: failures() == {"postgresql": 0, "redis": 0})
+            await otlp.wait_for(lambda: sum(span.kind == "CONSUMER" for span in otlp.spans) == 1)
+        for _ in range(3):  # the first of them only finds out that its connection is gone
+            api.push(TOKEN, message_update("hi"))
+        await otlp.wait_for(lambda: failures()["postgresql"] > 0)
+        assert failures()["redis"] == 0
+    for _ in range(3):
+        api.push(TOKEN, message_update("hi"))
+    await otlp.wait_for(lambda: failures()["redis"] > 0)
+    assert await bot.stop() == 0
+    assert "otelbot:" not in bot.stderr
