@@ -226,7 +226,7 @@ def _short_key(key: str) -> str:
 def _value(value: float | Distribution, metric: MetricView) -> Text:
     unit = "" if metric.unit.startswith("{") or metric.unit == "1" else metric.unit
     if not isinstance(value, tuple):
-        return Text(f"{value:g} {unit}".rstrip(), "bold")
+        return Text(_short(value, unit), "bold")
     count, total, bounds, buckets = value
     average = total / count if count else 0.0
     text = Text(f"{count} x {_short(average, unit)}", "bold")
@@ -238,7 +238,9 @@ def _value(value: float | Distribution, metric: MetricView) -> Text:
 def _short(value: float, unit: str) -> str:
     if unit == "s" and value < 1:
         return f"{value * 1000:.3g} ms"
-    return f"{value:.3g} {unit}".rstrip()
+    if unit == "By":
+        return f"{value / 2**20:.1f} MiB"
+    return f"{value:.6g} {unit}".rstrip() if float(value).is_integer() else f"{value:.3g} {unit}".rstrip()
 
 
 def quantile(q: float, bounds: list[float], buckets: list[int]) -> float:

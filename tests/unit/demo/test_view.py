@@ -18,7 +18,7 @@ from rich.console import Console
 from otelbot.demo.otlp import OtlpReceiver, Received
 from otelbot.demo.otlp_views import spans_of, update_metrics
 from otelbot.demo.traces import Traces
-from otelbot.demo.view import View, quantile
+from otelbot.demo.view import View, _short, quantile
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +144,17 @@ async def test_nothing_has_come_yet():
 )
 def test_quantile(q, buckets, expected):
     assert quantile(q, [1, 2], buckets) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (204_144_640, "By", "194.7 MiB"),
+        (0.0123, "s", "12.3 ms"),
+        (2, "s", "2 s"),
+        (26.55, "s", "26.6 s"),
+        (1234, "", "1234"),
+    ],
+)
+def test_values_as_people_read_them(value, unit, shown):
+    assert _short(value, unit) == shown
