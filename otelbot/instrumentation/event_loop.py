@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+import tokenize  # noqa: F401 - linecache imports it when it is first asked: not in a thread, see export/connection.py
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
