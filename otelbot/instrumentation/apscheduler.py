@@ -49,7 +49,7 @@ def _span(job: Any) -> AbstractContextManager[Span]:
     return trace.get_tracer(signals.SCOPE, __version__).start_as_current_span(
         name,
         Context(),
-        SpanKind.CONSUMER,
+        SpanKind.INTERNAL,
         {signals.CODE_FUNCTION_NAME: function},
         record_exception=False,
         set_status_on_exception=False,
