@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-oldest lint format docs stack-tools clean
+.PHONY: demo test test-oldest lint format generate stack-tools clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/otelbot demo $(ARGS)
@@ -24,9 +24,9 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# docs/reference.md from the code.
-docs: $(VENV)/.dev
-	$(BIN)/python scripts/reference.py
+# docs/reference.md, dashboards and rules from the code.
+generate: $(VENV)/.dev
+	$(BIN)/python scripts/generate.py
 
 # The real Collector, Prometheus and promtool for the tests, built once into the user's cache.
 stack-tools:

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from otelbot.demo import services, users
 from otelbot.demo.bot_api import BotApiServer
+from otelbot.demo.forward import Forwarder
 from otelbot.demo.otlp import OtlpReceiver, to_otlp_json
 from otelbot.demo.processes import last_lines, running
 from otelbot.demo.view import View
@@ -39,19 +40,22 @@ class DemoError(RuntimeError):
     """The demo can't go on; the text says why."""
 
 
-def main(seconds: float | None = None, out: Path | None = None) -> int:
+def main(seconds: float | None = None, out: Path | None = None, endpoint: str | None = None) -> int:
     """Run the demo and return the exit code.
 
     :param seconds: end after so long; None runs until Ctrl-C.
     :param out: a folder for `traces.jsonl`, `metrics.jsonl`, `logs.jsonl` (OTLP/JSON, a request a line) and `bot.log`.
+    :param endpoint: an OTLP/HTTP receiver that gets everything as well, e.g. the stack's `http://localhost:4318`.
     """
     try:
-        return asyncio.run(run_demo(seconds, out))
+        return asyncio.run(run_demo(seconds, out, endpoint=endpoint))
     except KeyboardInterrupt:  # before the signal handlers were there
         return 0
 
 
-async def run_demo(seconds: float | None, out: Path | None, console: Console | None = None) -> int:
+async def run_demo(
+    seconds: float | None, out: Path | None, console: Console | None = None, endpoint: str | None = None
+) -> int:
     """Run the demo in the current event loop's main thread; see `main`."""
     console = console or Console()
     stop = asyncio.Event()
@@ -60,7 +64,7 @@ async def run_demo(seconds: float | None, out: Path | None, console: Console | N
         loop.add_signal_handler(number, stop.set)
     try:
         services.require_extra()
-        return await _run(seconds, out, console, stop)
+        return await _run(seconds, out, console, stop, endpoint)
     except (DemoError, services.ServiceError, OSError) as error:
         print(f"otelbot demo: {error}", file=sys.stderr)
         return 1
@@ -69,12 +73,16 @@ async def run_demo(seconds: float | None, out: Path | None, console: Console | N
             loop.remove_signal_handler(number)
 
 
-async def _run(seconds: float | None, out: Path | None, console: Console, stop: asyncio.Event) -> int:
+async def _run(
+    seconds: float | None, out: Path | None, console: Console, stop: asyncio.Event, endpoint: str | None
+) -> int:
     log = _prepare(out)
     died = False
     try:
         # The receiver is entered first and left last: the bot sends its last telemetry while it is being stopped.
-        async with OtlpReceiver(keep=False) as receiver:
+        async with AsyncExitStack() as stack:
+            forward = await stack.enter_async_context(Forwarder(endpoint)) if endpoint else None
+            receiver = await stack.enter_async_context(OtlpReceiver(keep=False))
             view = View(console, receiver)
             with _recorder(out) as record, view:
                 view.refresh()
@@ -82,15 +90,23 @@ async def _run(seconds: float | None, out: Path | None, console: Console, stop: 
                 def take(received: Received) -> None:
                     record(received)
                     view.take(received)
+                    if forward:
+                        forward.take(received)
 
                 receiver.on_request = take
-                async with _bot(receiver.url, log) as (bot, api, token):
+                async with shop(receiver.url, log) as (bot, api, token):
                     died = await _until_the_end(seconds, stop, bot, view, users.live(api, token))
     finally:
         # Nobody asked for the bot's log, unless the bot died.
         if out is None and not died:
             shutil.rmtree(log.parent, ignore_errors=True)
     console.print(view.summary())
+    if forward and forward.failed:
+        print(
+            f"otelbot demo: {endpoint} {forward.failed}; it took {forward.taken} requests. Is the stack up?"
+            " (otelbot stack up)",
+            file=sys.stderr,
+        )
     if died:
         raise DemoError(f"the bot ended by itself; its log is {log} and ends with:\n{last_lines(log)}")
     return 0
@@ -137,8 +153,11 @@ async def _refreshing(view: View) -> None:
 
 
 @asynccontextmanager
-async def _bot(endpoint: str, log: Path) -> AsyncIterator[tuple[Process, BotApiServer, str]]:
-    """Run the bot and all that it needs; yield it, its Bot API server and its token."""
+async def shop(endpoint: str, log: Path) -> AsyncIterator[tuple[Process, BotApiServer, str]]:
+    """Run the bot and all that it needs; yield it, its Bot API server and its token.
+
+    :param endpoint: where its telemetry goes, by OTLP/HTTP.
+    """
     token = f"{10**9 + secrets.randbelow(9 * 10**9)}:{secrets.token_urlsafe(26)}"
     # What the shell has set for another program's telemetry must not change the demo's.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -144,3 +145,21 @@ def test_bot_that_dies(started):
     assert kept.read_text() == "no water\n"
     kept.unlink()
     kept.parent.rmdir()
+
+
+async def test_a_stack_gets_everything_too(otlp, tmp_path):
+    command = [*DEMO, "--seconds", "4", "--out", str(tmp_path), "--endpoint", otlp.url]
+    program = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    _, errors = await program.communicate()
+    assert (program.returncode, errors) == (0, b"")
+    kept = (tmp_path / "traces.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len([request for request in otlp.requests if request.signal == "traces"]) == len(kept) > 0
+    assert {"tea-shop"} == {span.resource["service.name"] for span in otlp.spans}
+
+
+def test_a_stack_that_is_not_there_is_one_sentence(started, tmp_path):
+    program = started([*DEMO, "--seconds", "2", "--endpoint", "http://127.0.0.1:9"])
+    _, errors = program.communicate(timeout=120)
+    assert program.returncode == 0
+    assert errors.count("\n") == 1
+    assert errors.startswith("otelbot demo: http://127.0.0.1:9 can't be reached")

@@ -15,7 +15,7 @@ def test_the_reference_is_up_to_date():
     spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
     reference = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(reference)
-    assert reference.TARGET.read_text(encoding="utf-8") == reference.render(), "run: make docs"
+    assert reference.TARGET.read_text(encoding="utf-8") == reference.render(), "run: make generate"
 
 
 def test_every_instrument_is_listed_once():

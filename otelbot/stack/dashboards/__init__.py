@@ -1,0 +1,1 @@
+"""Grafana's dashboards, built by its foundation SDK; `make generate` writes them to grafana/dashboards/."""
