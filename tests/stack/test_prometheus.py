@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
@@ -118,3 +119,26 @@ async def test_a_second_bot_at_run_time_counts_nothing_twice(api, prometheus, co
         await eventually(counted, f"{text} in Prometheus")
     assert await bot.stop() == 0
     assert [count for _, count in await prometheus.query(f"sum({start})")] == [1]
+
+
+async def test_native_histograms_of_other_programs_are_taken(prometheus, collector_for_prometheus):
+    """Programs with OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=base2_exponential_bucket_histogram."""
+    now = time.time_ns()
+    point = {
+        "startTimeUnixNano": str(now - 10**9),
+        "timeUnixNano": str(now),
+        "count": "4",
+        "sum": 6.0,
+        "scale": 0,
+        "zeroCount": "0",
+        "positive": {"offset": 0, "bucketCounts": ["4"]},  # four values between 1 and 2
+    }
+    metric = {"name": "work", "unit": "s", "exponentialHistogram": {"aggregationTemporality": 2, "dataPoints": [point]}}
+    body = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}
+    assert await collector_for_prometheus.post("metrics", body) == 200
+
+    async def median() -> list:
+        return await prometheus.query("histogram_quantile(0.5, work_seconds)")
+
+    ((_, seconds),) = await eventually(median, "the histogram")
+    assert 1 < seconds < 2

@@ -131,7 +131,7 @@ def _variables() -> Iterator[Any]:
             .hide(models.VariableHide.HIDE_VARIABLE)
             .current(models.VariableOption(text=source.capitalize(), value=source))
         )
-    everything = models.VariableOption(selected=True, text="All", value="$__all")
+    everything = models.VariableOption(selected=True, text=["All"], value=["$__all"])
     uptime = name(signals.PROCESS_UPTIME)
     above = ""
     for variable, label in (
