@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otelbot import __version__
+from otelbot.stack.cli import app as stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(stack)
 
 
 def _show_version(wanted: bool) -> None:
@@ -111,11 +113,15 @@ def demo(
         Path | None,
         typer.Option(file_okay=False, help="Folder for traces.jsonl, metrics.jsonl and logs.jsonl (OTLP/JSON)."),
     ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Send everything to this OTLP/HTTP receiver too, e.g. http://localhost:4318."),
+    ] = None,
 ) -> None:
     """Run a shop bot with PostgreSQL, Redis and users, and show its traces and metrics live. Ctrl-C ends it."""
     from otelbot.demo.run import main as run_demo
 
-    raise typer.Exit(run_demo(seconds=seconds, out=out))
+    raise typer.Exit(run_demo(seconds=seconds, out=out, endpoint=endpoint))
 
 
 def main() -> None:

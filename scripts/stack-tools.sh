@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Build the OpenTelemetry Collector, Prometheus and promtool from their public Go modules, once, into the user's cache.
-# A program that is already there at the wanted version is left alone; a changed builder.yaml builds a new Collector.
+# Build the OpenTelemetry Collector, Prometheus and promtool from their public Go modules, and the program that renders
+# Grafana's message templates, once, into the user's cache. A program that is already there at the wanted version is left
+# alone; a changed builder.yaml builds a new Collector.
 #
 # Programs appear in $tools/bin whole or not at all: they are built beside it and renamed. Go keeps about 5 GB of modules
 # and objects in its own caches; `go clean -cache -modcache` gives them back, the programs stay.
@@ -12,7 +13,10 @@ tools=${OTELBOT_TOOLS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/otelbot/tools}
 prometheus_module=v0.311.0 # Prometheus 3.11.0
 builder=$here/collector-config/builder.yaml
 builder_version=$(sed -n 's/^  version: *//p' "$builder")
-collector_stamp=$({ sha256sum "$builder" 2>/dev/null || shasum -a 256 "$builder"; } | cut -c1-16)
+template=$here/tests/stack/grafana_template
+stamp_of() { { sha256sum 2>/dev/null || shasum -a 256; } | cut -c1-16; }
+collector_stamp=$(stamp_of <"$builder")
+template_stamp=$(cat "$template/main.go" "$template/go.mod" "$template/go.sum" | stamp_of)
 export GOWORK=off # a workspace above the cache is not ours
 
 # ready NAME STAMP PROGRAM…: whether the programs are there, built from what the stamp says
@@ -25,6 +29,7 @@ ready() {
 
 prometheus_ready() { ready prometheus "$prometheus_module" prometheus promtool; }
 collector_ready() { ready collector "$collector_stamp" otelcol-otelbot; }
+template_ready() { ready template "$template_stamp" grafana-template; }
 
 # install_built NAME STAMP PROGRAM…: move what was built into its place. Stopped in between, no stamp vouches for it.
 install_built() {
@@ -62,13 +67,22 @@ build_collector() {
     install_built collector "$collector_stamp" otelcol-otelbot/otelcol-otelbot
 }
 
+build_template() {
+    echo "stack-tools: building the program that renders message templates (about a minute)"
+    mkdir -p "$work/template"
+    cd "$work/template"
+    cp "$template"/main.go "$template"/go.mod "$template"/go.sum .
+    go build -trimpath -ldflags '-s -w' -o grafana-template .
+    install_built template "$template_stamp" grafana-template
+}
+
 finish() {
     local status=$?
     rm -rf "$work"
     [ "$status" -eq 0 ] || echo "stack-tools: not done; the reason is above, and another run goes on from here." >&2
 }
 
-if ! { prometheus_ready && collector_ready; }; then
+if ! { prometheus_ready && collector_ready && template_ready; }; then
     command -v go >/dev/null || {
         echo "stack-tools: Go is not installed; install Go 1.25 or newer (https://go.dev/dl/) and run 'make stack-tools' again." >&2
         exit 1
@@ -86,5 +100,6 @@ if ! { prometheus_ready && collector_ready; }; then
     trap finish EXIT
     if ! prometheus_ready; then build_prometheus; fi
     if ! collector_ready; then build_collector; fi
+    if ! template_ready; then build_template; fi
 fi
 echo "stack-tools: ready in $tools/bin"

@@ -51,9 +51,8 @@ def tools_folder() -> Path:
 def required(what: str) -> None:
     """Skip where `what` (stack or browser) is missing, or fail where OTELBOT_REQUIRE names it."""
     if what == "stack":
-        missing = [
-            name for name in ("otelcol-otelbot", "prometheus", "promtool") if not (tools_folder() / name).exists()
-        ]
+        programs = ("otelcol-otelbot", "prometheus", "promtool", "grafana-template")
+        missing = [name for name in programs if not (tools_folder() / name).exists()]
         mend = "make stack-tools"
     else:
         missing = [] if shutil.which("chromium") else ["chromium"]

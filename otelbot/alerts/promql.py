@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 BY = "service_name, deployment_environment_name"
 
 _UNITS = {"s": "seconds", "By": "bytes"}
+#: One process, as one bot's: its counters begin anew with a second bot, when the bot's id leaves the resource.
+_PROCESS = f"service_name, service_instance_id, {signals.BOT_ID.replace('.', '_')}"
+_LONGEST_START = 300  # seconds from a process's start to its first metric, at most
+_SECONDS = {"1m": 60, "2m": 120, "5m": 300, "30m": 1800, "1h": 3600}
 
 
 def name(instrument: Instrument) -> str:
@@ -54,21 +58,30 @@ def grown(selector: str, window: str) -> str:
 
     `increase` does not see the first event of a series, and an error of a new kind begins a series: here a series that
     was not there at the window's beginning counts in full, and one that ended within the window, with its process,
-    still counts. One that was silent for less than an hour was there.
+    still counts. One that was silent for less than an hour was there. Of a process that runs for longer than anybody
+    has known of it (Prometheus was away, or is new) nobody can tell, and nothing is counted.
     """
     now = f"last_over_time({selector}[{window}])"
-    return f"(({now} - last_over_time({selector}[1h] offset {window})) >= 0 or {now})"
+    uptime = series(signals.PROCESS_UPTIME)
+    unknown = (
+        f"({uptime} > {_LONGEST_START + _SECONDS.get(window, 3600)}"
+        f" unless on ({_PROCESS}) last_over_time({uptime}[1h] offset {window}))"
+    )
+    return f"(({now} - last_over_time({selector}[1h] offset {window})) >= 0 or {now} unless on ({_PROCESS}) {unknown})"
 
 
-def or_zero(expr: str) -> str:
-    """Return `expr`, by `BY`, with 0 for each bot of which it says nothing: what never happened is no missing data."""
-    return f"({expr} or 0 * max by ({BY}) ({series(signals.PROCESS_UPTIME)}))"
+def or_zero(expr: str, by: str = BY) -> str:
+    """Return `expr`, by `by`, with 0 for each bot of which it says nothing: what never happened is no missing data."""
+    return f"({expr} or 0 * max by ({by}) ({series(signals.PROCESS_UPTIME)}))"
 
 
 def quantile(share: float, instrument: Instrument, window: str, *, by: str = BY, matchers: tuple[str, ...] = ()) -> str:
-    """Return the quantile of a histogram over `window`, which sees the first observations as well."""
+    """Return the quantile of a histogram over `window`, which sees the first observations as well.
+
+    Where nothing was observed there is no value: Grafana before 11 takes NaN to be beyond any threshold.
+    """
     buckets = grown(series(instrument, *matchers, part="_bucket"), window)
-    return f"histogram_quantile({share:g}, sum by (le, {by}) ({buckets}))"
+    return f"(histogram_quantile({share:g}, sum by (le, {by}) ({buckets})) >= 0)"
 
 
 def select(query: str, matchers: str = "") -> str:

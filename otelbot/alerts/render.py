@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otelbot.alerts.promql import select
+from otelbot.alerts.rules import TELEMETRY_MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,9 +92,10 @@ def _grafana_rule(rule: Rule, place: Place, runbook: int) -> dict[str, Any]:
                 },
             },
         ],
-        # What is not there is not beyond its limit; that nothing is there at all is a rule of its own.
+        # What is not there is not beyond its limit; that nothing is there at all is a rule of its own. So is, by the
+        # same rule, a Prometheus that does not answer: one alert for it is enough.
         "noDataState": "OK",
-        "execErrState": "Error",
+        "execErrState": "Error" if rule is TELEMETRY_MISSING else "OK",
         "for": f"{rule.wait}s",
         "keepFiringFor": f"{rule.keep}s",
         "annotations": {

@@ -18,7 +18,8 @@ Unit = Literal["bytes", "seconds", "ratio", "count", "times"]
 
 SLO = 0.99  #: share of the updates that are handled without an error
 _ERRORS = f'{label(signals.UPDATE_OUTCOME)}=~"error|error_handled"'
-_FEW = 20  # updates; what fails of fewer than these says little
+#: Updates within a window; what fails of fewer than these says little.
+_FEW = {"5m": 20, "30m": 20, "1h": 100, "6h": 100}
 
 
 class Text(NamedTuple):
@@ -58,7 +59,7 @@ def burn(window: str) -> str:
     else:
         all_of_it, errors = f"increase({count}[{window}])", f"increase({failed}[{window}])"
     total = f"sum by ({BY}) ({all_of_it})"
-    return f"((sum by ({BY}) ({errors}) or 0 * {total}) / clamp_min({total}, {_FEW}) / {1 - SLO:g})"
+    return f"((sum by ({BY}) ({errors}) or 0 * {total}) / clamp_min({total}, {_FEW[window]}) / {1 - SLO:g})"
 
 
 def _both(short: str, long: str) -> str:
@@ -69,36 +70,39 @@ def _both(short: str, long: str) -> str:
 
 #: Seconds without a successful poll; since a poller's last metric; since the last metric of a bot that does not poll.
 _BOT = f"{BY}, {label(signals.BOT_ID)}"
-_LAST = "time() - max by ({by}) (max_over_time(timestamp({series})[1d:1m]))"
-_POLL_AGE = f"min by ({_BOT}) ({series(signals.POLLING_AGE)})"
+_LAST = "time() - max by ({by}) (timestamp({series}) or max_over_time(timestamp({series})[1d:1m]))"
+_POLL_AGE = f"min by ({_BOT}) (last_over_time({series(signals.POLLING_AGE)}[2m]))"
 _POLLER_AGE = _LAST.format(by=_BOT, series=series(signals.POLLING_AGE))
-_PROCESS_AGE = _LAST.format(by=BY, series=series(signals.PROCESS_UPTIME))
+#: Of what has handled updates: a script that ended is no bot.
+_HANDLED = f"max by ({BY}) (last_over_time({series(signals.UPDATE_DURATION, part='_count')}[1d]))"
+_PROCESS_AGE = f"{_LAST.format(by=BY, series=series(signals.PROCESS_UPTIME))} and on ({BY}) {_HANDLED}"
 _SYSTEM = label(signals.DB_SYSTEM)
 _BLOCKED = series(signals.API_REJECTIONS, 'reason="blocked"')
 _DATABASE_FAILURES = series(signals.DB_CONNECTION_FAILURES, f'{_SYSTEM}!="redis"')
 _REDIS_FAILURES = series(signals.DB_CONNECTION_FAILURES, f'{_SYSTEM}="redis"')
-_UNAUTHORIZED = (
-    series(signals.POLLING_FAILURES, 'error_type="TelegramUnauthorizedError"'),
-    series(signals.API_REJECTIONS, 'reason="unauthorized"'),
-)
+_UNAUTHORIZED = series(signals.API_REJECTIONS, 'reason="unauthorized"')
 _CONFLICTS = series(signals.POLLING_FAILURES, 'error_type="TelegramConflictError"')
 _USED = series(signals.DB_CONNECTIONS, f'{label(signals.DB_CONNECTION_STATE)}="used"')
+#: What an exporter failed to send for good, or could not even queue; what is tried again is in neither.
+_FAILURES = '{__name__=~"otelcol_exporter_(send|enqueue)_failed_(spans|metric_points|log_records)"}'
+_LOST = f"sum by (exporter) (last_over_time({_FAILURES}[5m]))"
+_LOST_BEFORE = f"sum by (exporter) (last_over_time({_FAILURES}[1h] offset 5m))"
 _POOL = f"{BY}, {_SYSTEM}, {label(signals.DB_POOL)}"
 
 MEMORY_HIGH = Rule(
     "otelbot-memory-high",
     Text("Memory high", "مصرف زیاد حافظه"),
     "warning",
-    f"max by ({BY}) ({series(signals.PROCESS_MEMORY)})",
+    f"max by ({BY}) (last_over_time({series(signals.PROCESS_MEMORY)}[90s]))",
     above=True,
     threshold=500 * 1024 * 1024,
     unit="bytes",
-    wait=60,
+    wait=120,
     keep=60,
     summary=Text("{service_name} uses {value} of memory", "{service_name} به اندازهٔ {value} حافظه مصرف می‌کند"),
     description=Text(
         "The limit is 500 MiB. See whether it grows without end (a leak) or came with more users.",
-        "حد مجاز ۵۰۰ مگابایت است. ببینید پیوسته بیشتر می‌شود (نشت حافظه) یا با کاربران بیشتر آمده است.",
+        "حد مجاز ۵۰۰ مبی‌بایت است. ببینید پیوسته بیشتر می‌شود (نشت حافظه) یا با کاربران بیشتر آمده است.",
     ),
 )
 ERROR_RATE = Rule(
@@ -148,12 +152,13 @@ SLOW_UPDATES = Rule(
     keep=60,
     every=30,
     summary=Text(
-        "{service_name}: one update in twenty takes longer than {value}",
-        "{service_name}: از هر بیست درخواست یکی بیش از {value} طول می‌کشد",
+        "{service_name}: the slowest answers take about {value}",
+        "{service_name}: کندترین پاسخ‌ها حدود {value} طول می‌کشند",
     ),
     description=Text(
         "The limit is 5 s (95th percentile of 5 minutes). Updates & handlers shows which handler; its traces show why.",
-        "حد مجاز ۵ ثانیه است (صدک ۹۵ در ۵ دقیقه). داشبورد Updates & handlers نشان می‌دهد کدام handler و trace آن چرا.",
+        "حد مجاز ۵ ثانیه است (صدک ۹۵ در ۵ دقیقه)."
+        " داشبورد Updates & handlers نشان می‌دهد کدام handler کند است و traceهای آن علت را.",
     ),
 )
 BOT_SILENT = Rule(
@@ -162,33 +167,40 @@ BOT_SILENT = Rule(
     "critical",
     f'max by ({_BOT}) (label_replace({_POLL_AGE}, "sign", "poll", "", "")'
     f' or label_replace({_POLLER_AGE}, "sign", "poller", "", "")'
-    f" or (({_PROCESS_AGE}) unless on ({BY}) ({_POLLER_AGE})))",
+    f" or (({_PROCESS_AGE}) unless on ({BY}) ({_POLLER_AGE})))"
+    # While the Collector is away nobody knows, and that is an alert of its own.
+    ' unless on () (max(up{job="otel-collector"}) == 0)',
     above=True,
     threshold=120,
     unit="seconds",
-    wait=10,
+    wait=30,
     keep=0,
+    every=30,
     summary=Text(
-        "{service_name} gave no sign of life for {value}",
-        "{service_name} به مدت {value} هیچ نشانه‌ای از حیات نداده است",
+        "{service_name} has not polled or reported for {value}",
+        "از {service_name} به مدت {value} خبری نیست",
     ),
     description=Text(
-        "Neither a successful getUpdates nor a metric for 2 minutes. Is the process running, does it reach Telegram?"
+        "No successful getUpdates, or no metric at all, for 2 minutes. Is the process running, does it reach Telegram?"
         " A bot that was taken away for good stops alerting after a day.",
-        "۲ دقیقه است که نه getUpdates موفقی بوده و نه معیاری رسیده. آیا برنامه اجرا می‌شود و به تلگرام می‌رسد؟",
+        "۲ دقیقه است که getUpdates موفقی نبوده یا هیچ متریکی نرسیده است. آیا برنامه اجرا می‌شود و به تلگرام می‌رسد؟"
+        " هشدار رباتی که برای همیشه کنار گذاشته شده پس از یک روز پایان می‌یابد.",
     ),
 )
 TOKEN_REVOKED = Rule(
     "otelbot-token-revoked",
     Text("Token refused", "توکن رد شد"),
     "critical",
-    f"sum by ({BY}) ({grown(_UNAUTHORIZED[0], '2m')} or {grown(_UNAUTHORIZED[1], '2m')})",
+    or_zero(f"sum by ({_BOT}) ({grown(_UNAUTHORIZED, '2m')})", _BOT),
     above=True,
     threshold=0,
     unit="count",
     wait=10,
     keep=120,
-    summary=Text("Telegram refuses the token of {service_name} (401)", "تلگرام توکن {service_name} را نمی‌پذیرد (401)"),
+    summary=Text(
+        "Telegram refuses the token of {service_name}, bot {telegram_bot_id} (401)",
+        "تلگرام توکن {service_name}، ربات {telegram_bot_id}، را نمی‌پذیرد (401)",
+    ),
     description=Text(
         "{value} calls within 2 minutes. It was revoked or mistyped: get the current one from @BotFather and restart.",
         "{value} فراخوانی در ۲ دقیقه. توکن باطل یا اشتباه است: توکن تازه را از @BotFather بگیرید و ربات را"
@@ -199,15 +211,15 @@ TWO_POLLERS = Rule(
     "otelbot-two-pollers",
     Text("Two pollers", "دو دریافت‌کننده"),
     "error",
-    f"sum by ({BY}) ({grown(_CONFLICTS, '1m')})",
+    f"sum by ({_BOT}) ({grown(_CONFLICTS, '2m')})",
     above=True,
     threshold=0,
     unit="count",
-    wait=90,
+    wait=180,
     keep=60,
     summary=Text(
-        "Somebody else polls for {service_name} too (409), {value} times within a minute",
-        "برنامهٔ دیگری هم برای {service_name} getUpdates می‌گیرد (409)، {value} بار در یک دقیقه",
+        "Somebody else polls for {service_name}, bot {telegram_bot_id}, too (409): {value} times in 2 minutes",
+        "برنامهٔ دیگری هم برای {service_name}، ربات {telegram_bot_id}، getUpdates می‌گیرد (409): {value} بار در ۲ دقیقه",
     ),
     description=Text(
         "Two processes with one token take updates from each other, or a webhook is set: stop one of them.",
@@ -218,15 +230,15 @@ FLOOD_CONTROL = Rule(
     "otelbot-flood-control",
     Text("Flood control (429)", "محدودیت ارسال (429)"),
     "warning",
-    or_zero(f"sum by ({BY}) ({grown(series(signals.API_RETRY_AFTER), '5m')})"),
+    or_zero(f"sum by ({_BOT}) ({grown(series(signals.API_RETRY_AFTER), '5m')})", _BOT),
     above=True,
     threshold=60,
     unit="seconds",
     wait=30,
     keep=60,
     summary=Text(
-        "Telegram made {service_name} wait {value} within 5 minutes (429)",
-        "تلگرام {service_name} را در ۵ دقیقه {value} منتظر نگه داشت (429)",
+        "Telegram asked {service_name}, bot {telegram_bot_id}, to wait {value} in all, within 5 minutes (429)",
+        "تلگرام در ۵ دقیقه از {service_name}، ربات {telegram_bot_id}، خواست روی هم {value} صبر کند (429)",
     ),
     description=Text(
         "The limit is 60 s. Send more slowly: about 30 messages a second in all, one a second to a chat, 20 a"
@@ -239,11 +251,11 @@ UPDATE_BACKLOG = Rule(
     "otelbot-update-backlog",
     Text("Updates wait", "صف به‌روزرسانی‌ها"),
     "warning",
-    quantile(0.95, signals.UPDATE_DELAY, "5m"),
+    quantile(0.95, signals.UPDATE_DELAY, "2m"),
     above=True,
     threshold=30,
     unit="seconds",
-    wait=120,
+    wait=180,
     keep=60,
     every=30,
     summary=Text(
@@ -251,9 +263,9 @@ UPDATE_BACKLOG = Rule(
         "پیام‌ها به {service_name} پیش از رسیدگی {value} منتظر می‌مانند",
     ),
     description=Text(
-        "The limit is 30 s (95th percentile of 5 minutes). The bot was away, or takes longer than the messages"
+        "The limit is 30 s (95th percentile of 2 minutes). The bot was away, or takes longer than the messages"
         " take to come.",
-        "حد مجاز ۳۰ ثانیه است (صدک ۹۵ در ۵ دقیقه). ربات خاموش بوده یا کندتر از آمدن پیام‌ها کار می‌کند.",
+        "حد مجاز ۳۰ ثانیه است (صدک ۹۵ در ۲ دقیقه). ربات خاموش بوده یا کندتر از آمدن پیام‌ها کار می‌کند.",
     ),
 )
 BLOCKED_JUMP = Rule(
@@ -270,7 +282,7 @@ BLOCKED_JUMP = Rule(
     every=60,
     summary=Text(
         "{service_name} meets {value} times as many blocked chats as usual",
-        "{service_name} با {value} برابر معمول با گفتگوهای مسدود روبه‌رو می‌شود",
+        "شمار گفتگوهای مسدود {service_name} {value} برابر معمول شده است",
     ),
     description=Text(
         "The last hour against an hour of the day before (at least 5). What was sent to so many?",
@@ -293,7 +305,7 @@ BUDGET_FAST = Rule(
         "{service_name} {value} برابر حد مجاز خطا می‌دهد",
     ),
     description=Text(
-        "1 % of the updates may fail. For an hour, and in the last 5 minutes, a month's budget went in two days.",
+        "1 % of the updates may fail. At the pace of the last hour and 5 minutes a month's budget is gone in two days.",
         "۱٪ به‌روزرسانی‌ها می‌توانند خطا بدهند. با این آهنگ (یک ساعت و ۵ دقیقهٔ گذشته) بودجهٔ یک ماه در دو روز تمام می‌شود.",
     ),
 )
@@ -313,7 +325,8 @@ BUDGET_SLOW = Rule(
         "{service_name} ساعت‌هاست {value} برابر حد مجاز خطا می‌دهد",
     ),
     description=Text(
-        "1 % of the updates may fail. For 6 hours, and in the last 30 minutes, a month's budget went in five days.",
+        "1 % of the updates may fail."
+        " At the pace of the last 6 hours and 30 minutes a month's budget is gone in five days.",
         "۱٪ به‌روزرسانی‌ها می‌توانند خطا بدهند. با این آهنگ (۶ ساعت و ۳۰ دقیقهٔ گذشته) بودجهٔ یک ماه در پنج روز تمام می‌شود.",
     ),
 )
@@ -332,7 +345,7 @@ LOOP_BLOCKED = Rule(
         "چیزی در ۵ دقیقه {value} بار حلقهٔ رویداد {service_name} را مسدود کرد",
     ),
     description=Text(
-        "The limit is 10 times of 0.1 s. All users wait meanwhile; the log record names the line of code.",
+        "The limit is 10 blocks of over 0.1 s. All users wait meanwhile; the log record names the line of code.",
         "حد مجاز ۱۰ بارِ ۰٫۱ ثانیه‌ای است. در این مدت همهٔ کاربران منتظرند؛ لاگ خط کد را نشان می‌دهد.",
     ),
 )
@@ -340,7 +353,8 @@ POOL_EXHAUSTED = Rule(
     "otelbot-pool-exhausted",
     Text("Connection pool full", "پر شدن استخر اتصال"),
     "error",
-    f"sum by ({_POOL}) ({_USED}) / sum by ({_POOL}) ({series(signals.DB_CONNECTIONS_MAX)})",
+    f"max by ({_POOL}) (sum by ({_POOL}, service_instance_id) ({_USED})"
+    f" / sum by ({_POOL}, service_instance_id) ({series(signals.DB_CONNECTIONS_MAX)}))",
     above=True,
     threshold=0.9,
     unit="ratio",
@@ -353,7 +367,7 @@ POOL_EXHAUSTED = Rule(
     description=Text(
         "Beyond 90 % handlers wait for one another. A handler that keeps a connection while it waits for"
         " something else?",
-        "بالای ۹۰٪ handlerها منتظر هم می‌مانند. شاید handlerی اتصال را هنگام انتظار برای چیز دیگری نگه می‌دارد؟",
+        "بالای ۹۰٪ handlerها منتظر هم می‌مانند. شاید یک handler اتصال را هنگام انتظار برای چیز دیگری نگه می‌دارد؟",
     ),
 )
 REDIS_DOWN = Rule(
@@ -402,27 +416,30 @@ TELEMETRY_MISSING = Rule(
     above=False,
     threshold=1,
     unit="count",
-    wait=300,
+    wait=60,
     keep=0,
-    summary=Text("No bot's metrics arrive", "معیاری از هیچ رباتی نمی‌رسد"),
+    summary=Text("No bot's metrics arrive", "متریکی از هیچ رباتی نمی‌رسد"),
     description=Text(
-        "For 10 minutes. Does the Collector run, and do the bots send to it (otelbot doctor)? Nothing else can"
-        " alert now.",
-        "۱۰ دقیقه است. آیا Collector اجرا می‌شود و ربات‌ها به آن می‌فرستند (otelbot doctor)؟ اکنون هشدار دیگری"
-        " کار نمی‌کند.",
+        "For more than 5 minutes, or since this stack began. Does the Collector run, and do the bots send to it"
+        " (otelbot doctor)? Nothing else can alert about bots now.",
+        "بیش از ۵ دقیقه است، یا از آغاز این مجموعه. آیا Collector اجرا می‌شود و ربات‌ها به آن می‌فرستند (otelbot doctor)؟"
+        " اکنون هشدار دیگری دربارهٔ ربات‌ها کار نمی‌کند.",
     ),
 )
 COLLECTOR_QUEUE = Rule(
     "otelbot-collector-queue",
     Text("Collector's queue fills", "پر شدن صف Collector"),
     "warning",
-    "max by (exporter) (otelcol_exporter_queue_size / otelcol_exporter_queue_capacity)",
+    "max by (exporter, data_type) (otelcol_exporter_queue_size / otelcol_exporter_queue_capacity)",
     above=True,
     threshold=0.5,
     unit="ratio",
     wait=120,
     keep=60,
-    summary=Text("The queue of {exporter} is {value} full", "صف {exporter} به اندازهٔ {value} پر است"),
+    summary=Text(
+        "The queue of {exporter} for {data_type} is {value} full",
+        "صف {data_type} در {exporter} به اندازهٔ {value} پر است",
+    ),
     description=Text(
         "Its back end is away or too slow: see the health of Prometheus, Tempo and Loki. What does not fit is refused.",
         "مقصد آن در دسترس نیست یا کند است: سلامت Prometheus و Tempo و Loki را ببینید. آنچه جا نشود رد می‌شود.",
@@ -432,7 +449,7 @@ COLLECTOR_DISK = Rule(
     "otelbot-collector-disk",
     Text("Disk fills", "پر شدن دیسک"),
     "warning",
-    "max by (mountpoint) (system_filesystem_utilization_ratio)",
+    "max by (host_name, mountpoint) (system_filesystem_utilization_ratio)",
     above=True,
     threshold=0.85,
     unit="ratio",
@@ -442,6 +459,39 @@ COLLECTOR_DISK = Rule(
     description=Text(
         "Beyond 100 % the Collector's queue and every database on it stop. Lower a retention or give it more room.",
         "در ۱۰۰٪ صف Collector و همهٔ پایگاه‌های دادهٔ روی آن می‌ایستند. مدت نگهداری را کم یا فضا را زیاد کنید.",
+    ),
+)
+
+PART_DOWN = Rule(
+    "otelbot-part-down",
+    Text("Part of the stack down", "از کار افتادن بخشی از مجموعه"),
+    "error",
+    "min by (job) (up)",
+    above=False,
+    threshold=1,
+    unit="count",
+    wait=120,
+    keep=0,
+    summary=Text("{job} does not answer", "{job} پاسخ نمی‌دهد"),
+    description=Text(
+        "For 2 minutes. See `docker compose ps` and its log. What it would have stored waits in the Collector's queue.",
+        "۲ دقیقه است. `docker compose ps` و لاگ آن را ببینید. داده‌های آن در صف Collector می‌مانند.",
+    ),
+)
+COLLECTOR_LOSES = Rule(
+    "otelbot-collector-loses",
+    Text("Collector loses telemetry", "از دست رفتن داده‌ها در Collector"),
+    "warning",
+    f"({_LOST} - {_LOST_BEFORE}) >= 0 or {_LOST} or 0 * max by (exporter) (otelcol_exporter_queue_capacity)",
+    above=True,
+    threshold=0,
+    unit="count",
+    wait=30,
+    keep=300,
+    summary=Text("{exporter} lost {value} items within 5 minutes", "{exporter} در ۵ دقیقه {value} مورد را از دست داد"),
+    description=Text(
+        "Its back end refused them for good, or the queue was full. The Collector's log has the answer it got.",
+        "مقصد آن‌ها را برای همیشه رد کرد یا صف پر بود. پاسخی که گرفته در لاگ Collector است.",
     ),
 )
 
@@ -465,4 +515,6 @@ RULES: tuple[Rule, ...] = (
     TELEMETRY_MISSING,
     COLLECTOR_QUEUE,
     COLLECTOR_DISK,
+    PART_DOWN,
+    COLLECTOR_LOSES,
 )

@@ -170,6 +170,7 @@ async def shop(endpoint: str, log: Path) -> AsyncIterator[tuple[Process, BotApiS
             "REDIS_URL": await stack.enter_async_context(services.redis_server()),
             "QUOTES_URL": await stack.enter_async_context(services.quotes()),
             "OTEL_SERVICE_NAME": "tea-shop",
+            "OTEL_RESOURCE_ATTRIBUTES": "service.version=1.4.2,deployment.environment.name=demo",
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
             # Livelier than the defaults of 5 s and 15 s.
             "OTEL_BSP_SCHEDULE_DELAY": "500",

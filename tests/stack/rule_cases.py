@@ -47,9 +47,9 @@ _DURATION = "telegram_bot_update_duration_seconds"
 _DELAY = "telegram_bot_update_delay_seconds"
 _AGE = f'telegram_bot_polling_last_success_age_seconds{{{SHOP}, telegram_bot_id="1"}}'
 _UPTIME = f'process_uptime_seconds{{{SHOP}, telegram_bot_id="1"}}'
-_POLLING = f"telegram_bot_polling_failures_total{{{SHOP}, error_type="
-_REFUSED = f'telegram_bot_api_rejections_total{{{SHOP}, telegram_method="sendMessage", reason='
-_WAITED = f'telegram_bot_api_retry_after_seconds_total{{{SHOP}, telegram_method="sendMessage"}}'
+_POLLING = f'telegram_bot_polling_failures_total{{{SHOP}, telegram_bot_id="1", error_type='
+_REFUSED = f'telegram_bot_api_rejections_total{{{SHOP}, telegram_bot_id="1", telegram_method="sendMessage", reason='
+_WAITED = f'telegram_bot_api_retry_after_seconds_total{{{SHOP}, telegram_bot_id="1", telegram_method="sendMessage"}}'
 _HANDLED = f'{_DURATION}_count{{{SHOP}, telegram_update_outcome="handled"}}'
 _FAILED = f'{_DURATION}_count{{{SHOP}, telegram_update_outcome="error"}}'
 _ANSWERED = f'{_DURATION}_count{{{SHOP}, telegram_update_outcome="error_handled"}}'
@@ -59,12 +59,14 @@ _USED = f'db_client_connection_count{{{_POOL}, db_client_connection_state="used"
 _IDLE = f'db_client_connection_count{{{_POOL}, db_client_connection_state="idle"}}'
 _MOST = f"db_client_connection_max{{{_POOL}}}"
 _DROPPED = f'otelbot_export_dropped_total{{{SHOP}, signal="traces", reason="queue_full"}}'
-_QUEUE = 'otelcol_exporter_queue_size{exporter="otlp_http/tempo"}'
-_CAPACITY = 'otelcol_exporter_queue_capacity{exporter="otlp_http/tempo"}'
+_QUEUE = 'otelcol_exporter_queue_size{exporter="otlp_http/tempo", data_type="traces"}'
+_CAPACITY = 'otelcol_exporter_queue_capacity{exporter="otlp_http/tempo", data_type="traces"}'
+_LOST = 'otelcol_exporter_send_failed_spans{exporter="otlp_http/tempo"}'
+_FULL = 'otelcol_exporter_enqueue_failed_log_records{exporter="otlp_http/tempo"}'
 _DISK = 'system_filesystem_utilization_ratio{mountpoint="/var/lib/otelcol"}'
 
 CASES = (
-    fires("memory-high", "600 MB for two minutes", {_MEMORY: "600000000x20"}, "2m", "572.2MiB"),
+    fires("memory-high", "600 MB for minutes", {_MEMORY: "600000000x20"}, "3m", "572.2MiB"),
     fires(
         "memory-high",
         "one of two processes",
@@ -72,11 +74,20 @@ CASES = (
             _MEMORY[:-1] + ', service_instance_id="a"}': "100000000x20",
             _MEMORY[:-1] + ', service_instance_id="b"}': "2e9x20",
         },
-        "2m",
+        "3m",
         "1.863GiB",
     ),
     quiet("memory-high", "just below", {_MEMORY: "524000000x20"}, "3m"),
     quiet("memory-high", "a peak of 30 s", {_MEMORY: "1e8x3 9e8x1 1e8x20"}, "75s"),
+    quiet(
+        "memory-high",
+        "it was killed for it, and its successor is small",
+        {
+            f'{_MEMORY[:-1]}, service_instance_id="a"}}': "1e8x3 9e8x4 _x40",
+            f'{_MEMORY[:-1]}, service_instance_id="b"}}': "_x9 1e8x40",
+        },
+        "5m",
+    ),
     fires("error-rate", "the first errors of their kind", {_ERRORS: "_x3 12x20"}, "90s", "12"),
     fires("error-rate", "more of a kind that was there", {_ERRORS: "100x3 100+3x20"}, "3m", "12"),
     fires(
@@ -90,6 +101,30 @@ CASES = (
     quiet("error-rate", "a slow trickle", {_ERRORS: "0+1x40"}, "8m"),
     quiet("error-rate", "a restart of the same process's counter", {_ERRORS: "5000x10 2x10"}, "3m30s"),
     quiet("error-rate", "Prometheus was away for 20 minutes", {_ERRORS: "5000x10 _x80 5000x20"}, "24m"),
+    quiet(
+        "error-rate",
+        "a stack that begins when the bot is ten days old",
+        {_ERRORS: "_x10 500x20", _UPTIME.replace(', telegram_bot_id="1"', ""): "_x10 864000+15x20"},
+        "4m",
+    ),
+    quiet(
+        "error-rate",
+        "a second bot in an old process, after which no id is on its series",
+        {
+            _ERRORS[:-1] + ', telegram_bot_id="1"}': "500x20 _x40",
+            _ERRORS: "_x21 500x40",
+            _UPTIME: "864000+15x20 _x40",
+            _UPTIME.replace(', telegram_bot_id="1"', ""): "_x21 864300+15x40",
+        },
+        "6m",
+    ),
+    fires(
+        "error-rate",
+        "a new kind in a process that is known",
+        {_ERRORS: "_x10 12x20", _UPTIME.replace(', telegram_bot_id="1"', ""): "864000+15x40"},
+        "3m30s",
+        "12",
+    ),
     fires(
         "database-down",
         "PostgreSQL refuses",
@@ -132,9 +167,30 @@ CASES = (
     fires(
         "bot-silent",
         "a webhook bot is gone",
-        {_UPTIME.replace(', telegram_bot_id="1"', ""): "0+15x8 _x40"},
+        {_HANDLED: "0+1x8 _x40", _UPTIME.replace(', telegram_bot_id="1"', ""): "0+15x8 _x40"},
         "10m",
         "8m 0s",
+    ),
+    quiet("slow-updates", "no more traffic", _buckets(_DURATION, {"5": "0x4 5x80", "+Inf": "0x4 5x80"}), "15m"),
+    quiet("bot-silent", "a script that ended", {_UPTIME.replace(', telegram_bot_id="1"', ""): "0+15x8 _x80"}, "15m"),
+    quiet("bot-silent", "some exports were lost", {_AGE: "3x4 _x6 3x40", _UPTIME: "0+15x4 _x6 165+15x40"}, "3m"),
+    fires(
+        "bot-silent",
+        "a deploy that cannot poll",
+        {
+            _AGE[:-1] + ', service_instance_id="a"}': "3x8 _x60",
+            _AGE[:-1] + ', service_instance_id="b"}': "_x9 3+15x60",
+            _UPTIME: "0+15x60",
+        },
+        "5m30s",
+        "3m 18s",
+        telegram_bot_id="1",
+    ),
+    quiet(
+        "bot-silent",
+        "the Collector is away, which is an alert of its own",
+        {_AGE: "3x8 _x60", _UPTIME: "0+15x8 _x60", 'up{job="otel-collector"}': "1x8 0x60"},
+        "10m",
     ),
     quiet("bot-silent", "all is well", {_AGE: "8x40", _UPTIME: "0+15x40"}, "10m"),
     quiet(
@@ -154,13 +210,24 @@ CASES = (
         "10m",
     ),
     fires(
-        "token-revoked", "every poll is refused", {_POLLING + '"TelegramUnauthorizedError"}': "0x4 0+3x20"}, "2m", "9"
+        "token-revoked",
+        "every call is refused",
+        {_REFUSED + '"unauthorized"}': "_x4 1+1x20"},
+        "2m",
+        "5",
+        telegram_bot_id="1",
     ),
-    fires("token-revoked", "a webhook bot's call", {_REFUSED + '"unauthorized"}': "_x4 1x20"}, "90s", "1"),
-    quiet("token-revoked", "the network failed", {_POLLING + '"TelegramNetworkError"}': "0x4 0+3x20"}, "2m"),
-    fires("two-pollers", "for two minutes", {_POLLING + '"TelegramConflictError"}': "0x4 0+2x20"}, "3m", "8"),
-    quiet("two-pollers", "a moment of a deploy", {_POLLING + '"TelegramConflictError"}': "0x4 2x20"}, "2m30s"),
-    fires("flood-control", "a broadcast", {_WAITED: "0+5x40"}, "5m", "1m 40s"),
+    quiet("token-revoked", "somebody blocked the bot", {_REFUSED + '"blocked"}': "0x4 0+3x20"}, "2m"),
+    fires(
+        "two-pollers",
+        "for minutes",
+        {_POLLING + '"TelegramConflictError"}': "0x4 0+2x40"},
+        "6m",
+        "16",
+        telegram_bot_id="1",
+    ),
+    quiet("two-pollers", "45 s of a deploy", {_POLLING + '"TelegramConflictError"}': "0x4 2 4 6 8x40"}, "4m30s"),
+    fires("flood-control", "a broadcast", {_WAITED: "0+5x40"}, "5m", "1m 40s", telegram_bot_id="1"),
     quiet("flood-control", "one 429", {_WAITED: "_x4 30x40", _UPTIME: "0+15x40"}, "3m"),
     fires(
         "update-backlog",
@@ -168,6 +235,12 @@ CASES = (
         _buckets(_DELAY, {"30": "0x40", "60": "0+2x40", "+Inf": "0+2x40"}),
         "6m",
         "58.5s",
+    ),
+    quiet(
+        "update-backlog",
+        "what waited during a restart, and then nothing did",
+        _buckets(_DELAY, {"0.5": "0x8 0+2x40", "30": "0x8 0+2x40", "60": "0x7 20 20+2x40", "+Inf": "0x7 20 20+2x40"}),
+        "5m",
     ),
     quiet("update-backlog", "fresh ones", _buckets(_DELAY, {"0.5": "0+2x40", "30": "0+2x40", "+Inf": "0+2x40"}), "6m"),
     fires(
@@ -199,6 +272,7 @@ CASES = (
     quiet(
         "error-budget-fast", "one of three updates of a night", {_HANDLED: "0x10 2x270", _FAILED: "0x10 1x270"}, "5m"
     ),
+    quiet("error-budget-fast", "three failures of a quiet bot", {_HANDLED: "0x10 9x270", _FAILED: "0x10 3x270"}, "5m"),
     fires("error-budget-slow", "a tenth, for hours", {_HANDLED: "0+9x1500", _FAILED: "0+1x1500"}, "370m", "10.0"),
     quiet(
         "error-budget-slow",
@@ -218,11 +292,25 @@ CASES = (
         db_client_connection_pool_name="db/shop",
     ),
     quiet("pool-exhausted", "half", {_USED: "5x20", _IDLE: "5x20", _MOST: "10x20"}, "2m"),
+    fires(
+        "pool-exhausted",
+        "of one of two replicas",
+        {
+            _USED[:-1] + ', service_instance_id="a"}': "10x20",
+            _USED[:-1] + ', service_instance_id="b"}': "0x20",
+            _MOST[:-1] + ', service_instance_id="a"}': "10x20",
+            _MOST[:-1] + ', service_instance_id="b"}': "10x20",
+        },
+        "2m",
+        "100%",
+        db_system_name="postgresql",
+        db_client_connection_pool_name="db/shop",
+    ),
     fires("redis-down", "Redis refuses", {_CONNECTIONS + '"redis"}': "0x4 3x20"}, "90s", "3"),
     quiet("redis-down", "PostgreSQL does", {_CONNECTIONS + '"postgresql"}': "0x4 3x20"}, "90s"),
     fires("telemetry-dropped", "the queue ran over", {_DROPPED: "_x4 100x40"}, "2m", "100", signal="traces"),
     quiet("telemetry-dropped", "nothing", {_DROPPED: "0x40"}, "5m"),
-    stack_fires("telemetry-missing", "there was never any", {}, "6m", "0"),
+    stack_fires("telemetry-missing", "there was never any", {}, "2m", "0"),
     stack_fires("telemetry-missing", "it stopped", {_UPTIME: "0+15x40 _x60"}, "22m", "0"),
     quiet("telemetry-missing", "it comes", {_UPTIME: "0+15x60"}, "12m"),
     stack_fires(
@@ -232,8 +320,25 @@ CASES = (
         "4m",
         "60%",
         exporter="otlp_http/tempo",
+        data_type="traces",
     ),
     quiet("collector-queue", "a batch waits", {_QUEUE: "10x20", _CAPACITY: "1000x20"}, "4m"),
     stack_fires("collector-disk", "nine tenths", {_DISK: "0.9x60"}, "10m", "90%", mountpoint="/var/lib/otelcol"),
     quiet("collector-disk", "half", {_DISK: "0.5x60"}, "10m"),
+    stack_fires(
+        "part-down", "Tempo is away", {'up{job="tempo"}': "1x4 0x20", 'up{job="loki"}': "1x40"}, "4m", "0", job="tempo"
+    ),
+    quiet("part-down", "it restarts", {'up{job="tempo"}': "1x4 0x4 1x20"}, "4m"),
+    stack_fires(
+        "collector-loses",
+        "Tempo refuses",
+        {_LOST: "_x4 3x20", _CAPACITY: "1x40"},
+        "2m",
+        "3",
+        exporter="otlp_http/tempo",
+    ),
+    stack_fires(
+        "collector-loses", "a queue is full", {_LOST: "3x20", _FULL: "0+5x20"}, "2m", "43", exporter="otlp_http/tempo"
+    ),
+    quiet("collector-loses", "what it lost a while ago", {_LOST: "3x80", _CAPACITY: "1x80"}, "14m"),
 )

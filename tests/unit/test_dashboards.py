@@ -106,6 +106,15 @@ def test_a_rule_is_a_line_in_its_panel_and_leads_there_and_to_its_runbook(rule):
     assert page["options"]["content"] in (ROOT / "docs" / "runbooks" / rule.runbook).read_text(encoding="utf-8")
 
 
+def test_runbooks_name_panels_that_are_there():
+    titles = {f"{board['title']} › {panel['title']}" for board in BOARDS.values() for panel in board["panels"]}
+    boards = "|".join(re.escape(board["title"]) for board in BOARDS.values())
+    for file in sorted((ROOT / "docs" / "runbooks").glob("*.md")):
+        text = " ".join(file.read_text(encoding="utf-8").split())
+        for match in re.finditer(f"({boards}) › ", text):
+            assert text[match.start() :].startswith(tuple(titles)), f"{file.name}: {text[match.start() :][:80]}"
+
+
 def test_every_rule_has_a_uid_and_a_title_of_its_own_and_says_both_languages():
     assert len({rule.uid for rule in RULES}) == len({rule.title.en for rule in RULES}) == len(RULES)
     for rule in RULES:

@@ -58,16 +58,22 @@ DASHBOARD = Dashboard(
                     link=traces(),
                 ),
                 Panel(
-                    "Passed on and failed",
-                    "What Prometheus, Tempo and Loki took, and attempts that failed and are repeated, a second.",
+                    "Passed on and lost",
+                    "What Prometheus, Tempo and Loki took, and what they refused for good, which is lost, a second.",
                     _rates("exporter_sent", "exporter_send_failed"),
                     "short",
                     link=traces(),
                 ),
                 Panel(
+                    "Lost by the Collector",
+                    "Items, within 5 minutes, that a back end refused for good or that a full queue had no room for.",
+                    **shown(rules.COLLECTOR_LOSES, "{{exporter}}"),
+                    link=_LOGS,
+                ),
+                Panel(
                     "Queues",
                     "How full the Collector's queues on disk are; they grow while a back end is away.",
-                    **shown(rules.COLLECTOR_QUEUE, "{{exporter}}"),
+                    **shown(rules.COLLECTOR_QUEUE, "{{exporter}} {{data_type}}"),
                     link=_LOGS,
                 ),
             ),
@@ -78,8 +84,7 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Running",
                     "1 is a part that answers Prometheus, 0 one that does not.",
-                    (Query("min by (job) (up)", "{{job}}"),),
-                    "short",
+                    **shown(rules.PART_DOWN, "{{job}}"),
                     link=_LOGS,
                 ),
                 Panel(
@@ -87,7 +92,7 @@ DASHBOARD = Dashboard(
                     "Physical memory; Docker ends a part that passes the limit in docker-compose.yml.",
                     (
                         Query(
-                            "max by (job) (process_resident_memory_bytes or otelcol_process_memory_rss_bytes)",
+                            "max by (job) (process_resident_memory_bytes or otelcol_process_memory_rss)",
                             "{{job}}",
                         ),
                     ),
@@ -97,7 +102,7 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Disk",
                     "How full the disk is that the Collector's queue, and with it the databases of the stack, are on.",
-                    **shown(rules.COLLECTOR_DISK, "{{mountpoint}}"),
+                    **shown(rules.COLLECTOR_DISK, "{{host_name}} {{mountpoint}}"),
                     link=_LOGS,
                 ),
                 Panel(

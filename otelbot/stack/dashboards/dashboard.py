@@ -153,16 +153,17 @@ def _variables() -> Iterator[Any]:
             .sort(models.VariableSort.ALPHABETICAL_ASC)
             .multi(True)
             .include_all(True)
-            .all_value(".*")
+            # Loki wants something to look for; a bot's id or an instance may be missing.
+            .all_value(".+" if variable == "service" else ".*")
             .current(everything)
         )
         above = f'{above}{"," if above else ""}{label}=~"${variable}"'
     yield (
         dashboard.IntervalVariable("interval")
         .label("Interval")
-        .values("1m,5m,15m,1h,6h,1d")
+        .values("2m,5m,15m,1h,6h,1d")
         .auto(True)
-        .min_interval("1m")
+        .min_interval("2m")  # holds two points of a bot that exports once a minute
         .step_count(60)
         .current(models.VariableOption(text="auto", value="$__auto_interval_interval"))
     )
@@ -175,7 +176,7 @@ _DEPLOYS: dict[str, Any] = {
     "enable": True,
     "hide": False,
     "iconColor": "blue",
-    "expr": select(f"min by (service_name, service_version) ({series(signals.PROCESS_UPTIME)}) < 60", SELECT),
+    "expr": select(f"min by (service_name, service_version) ({series(signals.PROCESS_UPTIME)}) < 90", SELECT),
     "step": "60s",
     "titleFormat": "{{service_name}} {{service_version}} started",
     "tagKeys": "service_name,service_version",

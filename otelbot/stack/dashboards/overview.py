@@ -57,7 +57,7 @@ DASHBOARD = Dashboard(
                 _stat(
                     "Active users",
                     "Different users within the last hour.",
-                    f"sum(max by (service_name) ({_HOUR}))",
+                    f"sum(max by (service_name, telegram_bot_id) ({_HOUR}))",
                     "short",
                     link=_ALL_UPDATES,
                 ),
@@ -84,7 +84,7 @@ DASHBOARD = Dashboard(
             (
                 Panel(
                     "Firing alerts",
-                    "Alerts that fire or are about to; each links to its panel and its runbook.",
+                    "Alerts that fire or are about to; each leads to its rule, which names its panel and its runbook.",
                     kind="alerts",
                     link=_ERROR_LOGS,
                     width=8,
@@ -163,7 +163,7 @@ DASHBOARD = Dashboard(
                     "Each process, with its version and how long it has been running, in seconds.",
                     (
                         Query(
-                            "min by (service_name, service_version, telegram_bot_id, host_name)"
+                            "min by (service_name, service_version, telegram_bot_id, host_name, service_instance_id)"
                             f" ({series(signals.PROCESS_UPTIME)})"
                         ),
                     ),

@@ -130,6 +130,8 @@ def _target(panel: Panel, query: Query, ref: str) -> Any:
             target.format(PromQueryFormat.TABLE)
     else:
         target.range().exemplar(query.exemplars)
+    if panel.kind in {"bars", "heatmap"}:
+        target.interval("$interval")  # each event is in one bar, and not in every step of its window
     if panel.kind == "heatmap":
         from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
@@ -165,7 +167,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
             common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)
         )
         # The line is in sight before it is reached.
-        builder.axis_soft_max(panel.rule.threshold * 1.1 if panel.rule.above else panel.rule.threshold * 3)
+        builder.axis_soft_max(panel.rule.threshold * (1.1 if panel.rule.above else 3) or 1)
     return builder
 
 

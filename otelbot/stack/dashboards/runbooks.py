@@ -1,6 +1,4 @@
-"""The runbooks of docs/runbooks/ as a dashboard: an alert links to its own, also where the repository is out of"
-" reach.
-"""
+"""The runbooks of docs/runbooks/ as a dashboard, so that an alert links to its own wherever the stack runs."""
 
 from __future__ import annotations
 

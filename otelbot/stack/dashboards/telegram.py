@@ -14,7 +14,7 @@ _FAILED = series(signals.API_DURATION, 'error_type!=""', part="_count")
 _METHOD = label(signals.METHOD)
 _STATUS = label(signals.HTTP_STATUS)
 _ALL = traces('span.telegram.method != ""', "Calls")
-_FAILING = traces('span.telegram.method != "" && status = error', "Failed calls")
+_FAILING = traces('span.telegram.method != "" && span.error.type != ""', "Failed calls")
 _OF_METHOD = traces('span.telegram.method = "${__field.labels.telegram_method}"', "Calls of this method")
 
 DASHBOARD = Dashboard(
@@ -80,8 +80,8 @@ DASHBOARD = Dashboard(
                 ),
                 Panel(
                     "Flood control (429)",
-                    "Time that Telegram made the bot wait, within 5 minutes.",
-                    **shown(rules.FLOOD_CONTROL, "{{service_name}}"),
+                    "Time that Telegram asked the bot to wait, in all, within 5 minutes.",
+                    **shown(rules.FLOOD_CONTROL, "{{service_name}} {{telegram_bot_id}}"),
                     link=traces("span.telegram.retry_after > 0", "Calls with 429"),
                 ),
                 Panel(
@@ -119,7 +119,7 @@ DASHBOARD = Dashboard(
                         ),
                     ),
                     "s",
-                    link=logs('|~ "getUpdates|polling"', "Log of polling"),
+                    link=logs('|~ "(?i)fetch updates|polling|try again|connection established"', "Log of polling"),
                 ),
                 Panel(
                     "Updates in an answer",
@@ -130,13 +130,13 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Token refused (401)",
                     "Calls that Telegram refused because of the token, within 2 minutes.",
-                    **shown(rules.TOKEN_REVOKED, "{{service_name}}"),
+                    **shown(rules.TOKEN_REVOKED, "{{service_name}} {{telegram_bot_id}}"),
                     link=logs('|= "nauthorized"'),
                 ),
                 Panel(
                     "Two pollers (409)",
-                    "Attempts of getUpdates, within a minute, that met another poller or a webhook.",
-                    **shown(rules.TWO_POLLERS, "{{service_name}}"),
+                    "Attempts of getUpdates, within 2 minutes, that met another poller or a webhook.",
+                    **shown(rules.TWO_POLLERS, "{{service_name}} {{telegram_bot_id}}"),
                     link=logs('|= "Conflict"'),
                 ),
             ),
@@ -147,7 +147,7 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Failed calls, each",
                     "The latest Bot API calls that failed; a click on one opens its trace.",
-                    (Query(traceql('span.telegram.method != "" && status = error')),),
+                    (Query(traceql('span.telegram.method != "" && span.error.type != ""')),),
                     kind="traces",
                     link=_FAILING,
                     width=24,

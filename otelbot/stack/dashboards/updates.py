@@ -58,8 +58,8 @@ DASHBOARD = Dashboard(
                 ),
                 Panel(
                     "Waiting before handling",
-                    "95th percentile of the time between a message's date at Telegram, in whole seconds, and its"
-                    " handling.",
+                    "95th percentile, over 2 minutes, of the time from a message's date at Telegram (whole seconds) to"
+                    " its handling.",
                     (Query(rules.UPDATE_BACKLOG.expr, "{{service_name}}"),),
                     "s",
                     rule=rules.UPDATE_BACKLOG,

@@ -14,6 +14,7 @@ _TRANSITIONS = series(signals.FSM_TRANSITIONS)
 _ACTIVE = series(signals.USERS_ACTIVE)
 _ALL = traces("kind = consumer")
 _IN_STATE = traces('span.aiogram.fsm.state != ""', "Updates in a conversation")
+_UNWELL = 'span.telegram.command != "" && span.telegram.update.outcome != "handled"'
 _COMMAND_TRACES = traces('span.telegram.command != ""', "Commands")
 
 DASHBOARD = Dashboard(
@@ -29,7 +30,12 @@ DASHBOARD = Dashboard(
                     "Different users within the last 5 minutes, hour and day, estimated within 3 %. Each replica"
                     " counts its own,"
                     " unless OTELBOT_ACTIVE_USERS_REDIS_URL lets them count together.",
-                    (Query(f"sum by (window) (max by (service_name, window) ({_ACTIVE}))", "{{window}}"),),
+                    (
+                        Query(
+                            f"sum by (window) (max by (service_name, telegram_bot_id, window) ({_ACTIVE}))",
+                            "{{window}}",
+                        ),
+                    ),
                     link=_ALL,
                 ),
                 Panel(
@@ -64,8 +70,10 @@ DASHBOARD = Dashboard(
                         ),
                     ),
                     kind="bars",
-                    link=traces('span.telegram.command != "" && status = error', "Failed commands"),
-                    drill=traces('span.telegram.command = "${__field.labels.telegram_command}"', "This command"),
+                    link=traces(_UNWELL, "These commands"),
+                    drill=traces(
+                        _UNWELL + ' && span.telegram.command = "${__field.labels.telegram_command}"', "This command"
+                    ),
                 ),
             ),
         ),

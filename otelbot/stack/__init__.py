@@ -1,0 +1,1 @@
+"""What `otelbot stack` does with the Compose stack. Never imported in a bot's process."""
