@@ -37,6 +37,13 @@ GUIDES = {
     "memory_usage_bytes": set(),
     "database_connections_active": set(),
 }
+#: What Grafana's service map and the links from a trace to its metrics ask for.
+DERIVED = (
+    "traces_service_graph_request_total",
+    "traces_service_graph_request_server_seconds_sum",
+    "traces_spanmetrics_calls_total{service_name='tea-shop'}",
+    "traces_spanmetrics_duration_seconds_bucket{service_name='tea-shop'}",
+)
 FUNCTIONS = {"clamp_min", "histogram_quantile", "label_replace", "last_over_time", "max_over_time", "sort_desc"}
 #: Series that a Collector has only once it lost something.
 LOSSES = {f"otelcol_exporter_send_failed_{kind}" for kind in ("spans", "metric_points", "log_records")}
@@ -120,7 +127,7 @@ async def test_demo_traffic_fills_every_panel_every_rule_and_every_name(tmp_path
                 wanted = dict(panel_queries())
                 wanted = {name: filled(expr) for name, expr in wanted.items()}
                 wanted |= {f"rule {rule.title.en}": select(rule.expr) for rule in RULES}
-                wanted |= {f"name {name}": name for name in GUIDES}
+                wanted |= {f"name {name}": name for name in (*GUIDES, *DERIVED)}
                 empty = await until_full(prometheus, wanted, busy)
                 assert empty == {}
                 for name, labels in GUIDES.items():

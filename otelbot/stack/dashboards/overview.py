@@ -160,7 +160,7 @@ DASHBOARD = Dashboard(
                 ),
                 Panel(
                     "Running now",
-                    "Each process, with its version and how long it has been running, in seconds.",
+                    "Each process, with its version and how long it has been running.",
                     (
                         Query(
                             "min by (service_name, service_version, telegram_bot_id, host_name, service_instance_id)"
@@ -170,6 +170,7 @@ DASHBOARD = Dashboard(
                     "s",
                     "table",
                     logs(),
+                    column="Running for",
                 ),
                 Panel(
                     "Service map",

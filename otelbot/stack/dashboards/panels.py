@@ -70,6 +70,7 @@ class Panel:
     drill: Link | None = None
     limits: tuple[float, float] | None = None
     stacked: bool = False
+    column: str = "Value"  #: of a table, what its value is called
     body: str = ""  #: of a text, in Markdown
 
     @property
@@ -206,7 +207,7 @@ def _table(_panel: Panel) -> table.Panel:
 def _prometheus_table(panel: Panel) -> table.Panel:
     return _table(panel).with_transformation(
         models.DataTransformerConfig(
-            id_val="organize", options={"excludeByName": {"Time": True}, "renameByName": {"Value": panel.title}}
+            id_val="organize", options={"excludeByName": {"Time": True}, "renameByName": {"Value": panel.column}}
         )
     )
 
