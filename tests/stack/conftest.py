@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otelbot.demo.otlp import OtlpReceiver
 from tests.stack.services import Collector, Prometheus
 
 if TYPE_CHECKING:
@@ -31,3 +32,17 @@ async def collector_for_prometheus(tmp_path: Path, prometheus: Prometheus) -> As
     """A running Collector that passes metrics on to Prometheus as well."""
     async with Collector(tmp_path / "collector", prometheus.url) as server:
         yield server
+
+
+class Remote(OtlpReceiver):
+    """Somebody else's OTLP endpoint, for remote.yaml."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"REMOTE_OTLP_ENDPOINT": self.url, "REMOTE_OTLP_AUTHORIZATION": "Basic c2VjcmV0"}
+
+
+@pytest.fixture
+async def remote() -> AsyncIterator[Remote]:
+    async with Remote() as receiver:
+        yield receiver

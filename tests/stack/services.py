@@ -9,6 +9,7 @@ import random
 import socket
 from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -24,19 +25,14 @@ from otelbot.demo.waiting import PATIENCE
 from tests.support import clean_environ, tools_folder
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
     from collections.abc import Awaitable, Callable, Iterator, Mapping
-    from pathlib import Path
 
     from google.protobuf.message import Message
     from typing_extensions import Self
 
-TOKENS = r"\d{5,}(?::|%3A)[A-Za-z0-9_-]{30,}"
-_QUEUE = {
-    "storage": "file_storage/queue",
-    "sizer": "items",
-    "queue_size": 100000,
-    "batch": {"flush_timeout": "200ms", "min_size": 2000, "max_size": 8192},
-}
+#: The configuration files that users get.
+SHIPPED = Path(__file__).parents[2] / "collector-config"
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], what: str, timeout: float = PATIENCE) -> Any:
@@ -73,9 +69,12 @@ class Server(ABC):
     name: str
     ready_path: str
 
+    process: Process
+
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.environ: dict[str, str] = {}
         self.log = folder / f"{self.name}.log"
         self.ready_port = free_port()
         self._stack = AsyncExitStack()
@@ -89,13 +88,14 @@ class Server(ABC):
         """Return the command line."""
 
     async def start(self) -> None:
-        process = await self._stack.enter_async_context(
-            running(self.command(), self.log, env=clean_environ(), patience=30)
+        environ = clean_environ() | self.environ
+        self.process = await self._stack.enter_async_context(
+            running(self.command(), self.log, env=environ, patience=30)
         )
 
         async def answers() -> bool:
-            if process.returncode is not None:
-                raise RuntimeError(f"{self.name} ended with {process.returncode}:\n{last_lines(self.log)}")
+            if self.process.returncode is not None:
+                raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{last_lines(self.log)}")
             try:
                 async with (
                     aiohttp.ClientSession() as session,
@@ -110,6 +110,12 @@ class Server(ABC):
     async def stop(self) -> None:
         await self._stack.aclose()
 
+    async def kill(self) -> None:
+        """End it as a power cut or the kernel's memory killer would: without a chance to save anything."""
+        self.process.kill()
+        await self.process.wait()
+        await self.stop()
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -119,16 +125,32 @@ class Server(ABC):
         print(f"--- {self.log}\n{last_lines(self.log, 40)}")  # which pytest shows of a test that fails
 
 
-class Collector(Server):
-    """Takes OTLP/HTTP and appends what it takes, as OTLP/JSON, to a file for each signal."""
+class ShippedCollector(Server):
+    """A Collector that runs files of collector-config/ as they are, with what a test needs otherwise in a last file."""
 
     name = "otelcol-otelbot"
     ready_path = "/"
 
-    def __init__(self, folder: Path, prometheus_url: str | None = None) -> None:
+    def __init__(self, folder: Path, *files: str, **environ: str) -> None:
+        """:param files: names in collector-config/.
+        :param environ: variables of those files, beside ports and folders, which are the test's own.
+        """
         super().__init__(folder)
+        self.files = [str(SHIPPED / name) for name in files]
         self.port = free_port()
-        self.config = collector_config(folder, self.port, self.ready_port, prometheus_url)
+        self.grpc_port = free_port()
+        self.metrics_port = free_port()
+        self.config: dict[str, Any] = {}
+        self.environ = {
+            "COLLECTOR_HOST": "127.0.0.1",
+            "COLLECTOR_OTLP_HTTP_PORT": str(self.port),
+            "COLLECTOR_OTLP_GRPC_PORT": str(self.grpc_port),
+            "COLLECTOR_METRICS_PORT": str(self.metrics_port),
+            "COLLECTOR_HEALTH_PORT": str(self.ready_port),
+            "FETCHER_HEALTH_PORT": str(self.ready_port),
+            "COLLECTOR_QUEUE_DIR": str(folder / "queue"),
+            **environ,
+        }
 
     @property
     def url(self) -> str:
@@ -136,23 +158,72 @@ class Collector(Server):
 
     @property
     def config_file(self) -> Path:
-        return self.folder / "collector.yaml"
+        return self.folder / "test.yaml"
 
-    def write_config(self) -> Path:
+    @property
+    def options(self) -> list[str]:
         self.config_file.write_text(yaml.safe_dump(self.config), encoding="utf-8")
-        return self.config_file
+        return [word for file in (*self.files, str(self.config_file)) for word in ("--config", file)]
 
     def command(self) -> list[str]:
-        return [self.program, "--config", str(self.write_config())]
+        return [self.program, *self.options]
+
+    async def validate(self) -> tuple[int, str]:
+        return await check(self.name, "validate", *self.options, env=self.environ)
+
+    async def post(self, signal: str, body: Any) -> int:
+        """Send OTLP/JSON as any other program would; returns the status."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/v1/{signal}", json=body) as response,
+        ):
+            return response.status
+
+
+class Collector(ShippedCollector):
+    """The stack's Collector, which appends what it would send, as OTLP/JSON, to a file for each signal."""
+
+    def __init__(self, folder: Path, prometheus_url: str | None = None) -> None:
+        """:param prometheus_url: where metrics go as well."""
+        to_prometheus = {"PROMETHEUS_OTLP_ENDPOINT": f"{prometheus_url}/api/v1/otlp"} if prometheus_url else {}
+        super().__init__(folder, "base.yaml", **to_prometheus)
+        # Without `append` a restarted Collector begins the file anew.
+        self.config = {
+            "exporters": {
+                **{
+                    f"file/{signal}": {
+                        "path": str(folder / f"{signal}.jsonl"),
+                        "append": True,
+                        "flush_interval": "50ms",
+                    }
+                    for signal in ("traces", "metrics", "logs")
+                },
+                "otlp_http/prometheus": {"sending_queue": {"batch": {"flush_timeout": "200ms"}}},
+            },
+            "processors": {},
+            "service": {
+                # Of its log what helps to understand a failure.
+                "telemetry": {"logs": {"level": "warn"}},
+                "pipelines": {
+                    f"{signal}/out": {"exporters": [f"file/{signal}"]} for signal in ("traces", "metrics", "logs")
+                },
+            },
+        }
+        if prometheus_url:
+            self.config["service"]["pipelines"]["metrics/out"]["exporters"].append("otlp_http/prometheus")
+
+    def take_nothing_but_gzip(self) -> None:
+        """From the next start on."""
+        self.config["receivers"] = {"otlp": {"protocols": {"http": {"compression_algorithms": ["gzip"]}}}}
 
     def mask_nothing(self) -> None:
         """From the next start on pass everything on as it comes."""
-        for pipeline in self.config["service"]["pipelines"].values():
-            pipeline["processors"] = ["memory_limiter"]
+        for signal in ("traces", "metrics", "logs"):
+            self.config["service"]["pipelines"][signal] = {"processors": ["memory_limiter"]}
 
-    def limit_memory(self, limit: Mapping[str, Any]) -> None:
-        """Set the memory limiter's settings, from the next start on."""
-        self.config["processors"]["memory_limiter"] = dict(limit)
+    def limit_memory(self, limit: Mapping[str, Any] | None) -> None:
+        """Set the memory limiter's settings, from the next start on; None is back to its own."""
+        self.config["processors"] = {"memory_limiter": dict(limit)} if limit else {}
 
     # What it has taken
 
@@ -192,14 +263,6 @@ class Collector(Server):
             return look(self)
 
         return await eventually(looked, what, timeout)
-
-    async def post(self, signal: str, body: Any) -> int:
-        """Send OTLP/JSON as any other program would; returns the status."""
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"{self.url}/v1/{signal}", json=body) as response,
-        ):
-            return response.status
 
 
 class Prometheus(Server):
@@ -244,68 +307,6 @@ class Prometheus(Server):
         return {labels.get(label, ""): value for labels, value in await self.query(promql)}
 
 
-def collector_config(folder: Path, port: int, health_port: int, prometheus_url: str | None) -> dict[str, Any]:
-    """Return the stack's configuration, with files in place of its backends, and Prometheus where its URL is given."""
-
-    def file(signal: str) -> dict[str, Any]:
-        # Without `append` a restarted Collector begins the file anew.
-        return {"path": str(folder / f"{signal}.jsonl"), "append": True, "flush_interval": "50ms"}
-
-    exporters: dict[str, Any] = {f"file/{signal}": file(signal) for signal in ("traces", "metrics", "logs")}
-    pipelines: dict[str, Any] = {
-        signal: {
-            "receivers": ["otlp"],
-            "processors": ["memory_limiter", "redaction", *(["transform/tokens"] if signal == "traces" else [])],
-            "exporters": [f"file/{signal}"],
-        }
-        for signal in ("traces", "metrics", "logs")
-    }
-    if prometheus_url:
-        exporters["otlp_http/prometheus"] = {
-            "endpoint": f"{prometheus_url}/api/v1/otlp",
-            "sending_queue": _QUEUE,
-            "retry_on_failure": {"max_elapsed_time": "0s"},
-        }
-        pipelines["metrics"]["exporters"].append("otlp_http/prometheus")
-    pattern = json.dumps(TOKENS)  # with the backslashes as OTTL wants them
-    return {
-        "extensions": {
-            "health_check": {"endpoint": f"127.0.0.1:{health_port}"},
-            "file_storage/queue": {"directory": str(folder / "queue"), "create_directory": True},
-        },
-        "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{port}"}}}},
-        "processors": {
-            "memory_limiter": {"check_interval": "1s", "limit_mib": 400, "spike_limit_mib": 100},
-            "redaction": {
-                "allow_all_keys": True,
-                "redact_all_types": True,
-                "blocked_values": [TOKENS],
-                "summary": "silent",
-            },
-            "transform/tokens": {
-                "error_mode": "ignore",
-                "trace_statements": [
-                    {
-                        "context": "span",
-                        "statements": [
-                            f'replace_pattern(span.name, {pattern}, "***")',
-                            f'replace_pattern(span.status.message, {pattern}, "***")',
-                        ],
-                    },
-                    {"context": "spanevent", "statements": [f'replace_pattern(spanevent.name, {pattern}, "***")']},
-                ],
-            },
-        },
-        "exporters": exporters,
-        "service": {
-            "extensions": ["health_check", "file_storage/queue"],
-            # No server of its own on :8888, and of its log what helps to understand a failure.
-            "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
-            "pipelines": pipelines,
-        },
-    }
-
-
 PROMETHEUS_CONFIG: dict[str, Any] = {
     "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
     "otlp": {
@@ -325,12 +326,12 @@ PROMETHEUS_CONFIG: dict[str, Any] = {
 }
 
 
-async def check(program: str, *arguments: str) -> tuple[int, str]:
+async def check(program: str, *arguments: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Run one of the built programs to its end; returns its status and its output."""
     process = await asyncio.create_subprocess_exec(
         os.fspath(tools_folder() / program),
         *arguments,
-        env=clean_environ(),
+        env=clean_environ() | dict(env or {}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

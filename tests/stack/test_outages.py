@@ -54,7 +54,6 @@ async def refuse(collector: Collector) -> None:
 
 @pytest.mark.parametrize("fail", [go_away, refuse])
 async def test_what_ended_during_an_outage_arrives_after_it(api, collector, run, fail):
-    usual_limit = collector.config["processors"]["memory_limiter"]
     bot = await run(BOT, env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
     ids = [api.push(TOKEN, message_update("/start"))]
     await collector.wait_for(lambda it: len(updates(it)) == 1, "the first update")
@@ -65,7 +64,7 @@ async def test_what_ended_during_an_outage_arrives_after_it(api, collector, run,
     await eventually(lambda: said(bot), "the bot to notice")
     assert len(updates(collector)) == 1
     await collector.stop()
-    collector.limit_memory(usual_limit)
+    collector.limit_memory(None)
     await collector.start()
     ids.append(api.push(TOKEN, message_update("/start")))
 

@@ -8,7 +8,8 @@ import sys
 PROGRAM = """
 import sys
 import otelbot, otelbot.startup, otelbot.distro, otelbot.configurator, otelbot.launcher
-print(*(name for name in sys.modules if name.startswith(("otelbot.stack", "otelbot.alerts", "jsonschema", "yaml", "typer"))))
+heavy = ("otelbot.stack", "otelbot.alerts", "jsonschema", "yaml", "typer")
+print(*(name for name in sys.modules if name.startswith(heavy)))
 """
 
 
