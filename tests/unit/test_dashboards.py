@@ -97,7 +97,7 @@ def test_a_rule_is_a_line_in_its_panel_and_leads_there_and_to_its_runbook(rule):
     board = BOARDS[notes["__dashboardUid__"]]
     (panel,) = [panel for panel in board["panels"] if str(panel["id"]) == notes["__panelId__"]]
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
-    assert [step["value"] for step in steps] == [None, rule.threshold]
+    assert [(step["value"], step["color"]) for step in steps] == [(None, "transparent"), (rule.threshold, "red")]
     assert panel["fieldConfig"]["defaults"]["custom"]["thresholdsStyle"]["mode"] == "dashed"
 
     uid, _, number = notes["runbook_url"].removeprefix("/d/").partition("?viewPanel=")

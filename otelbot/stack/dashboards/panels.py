@@ -173,8 +173,8 @@ def _lines(panel: Panel) -> timeseries.Panel:
 
 
 def _thresholds(rule: Rule) -> dashboard.ThresholdsConfig:
-    beyond, within = ("red", "transparent") if rule.above else ("transparent", "red")
-    steps = [models.Threshold(value=None, color=within), models.Threshold(value=rule.threshold, color=beyond)]
+    # A line has the colour of its step, whichever side of it is bad.
+    steps = [models.Threshold(value=None, color="transparent"), models.Threshold(value=rule.threshold, color="red")]
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
