@@ -184,7 +184,7 @@ def _stat(panel: Panel) -> stat.Panel:
         .graph_mode(common_models.BigValueGraphMode.NONE)
         .color_mode(common_models.BigValueColorMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .no_value("–")
+        .no_value("-")
     )
     green = models.Threshold(value=None, color="green")
     steps = [green]
