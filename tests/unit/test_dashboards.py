@@ -115,6 +115,18 @@ def test_runbooks_name_panels_that_are_there():
             assert text[match.start() :].startswith(tuple(titles)), f"{file.name}: {text[match.start() :][:80]}"
 
 
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.uid)
+def test_a_runbook_begins_with_what_the_rule_says(rule):
+    page = (ROOT / "docs" / "runbooks" / rule.runbook).read_text(encoding="utf-8")
+    title, first = (" ".join(part.split()) for part in page.split("\n\n")[:2])
+    minutes, seconds = divmod(rule.wait, 60)
+    wait = f"{seconds} seconds" if seconds else f"{minutes} minute{'s' if minutes > 1 else ''}"
+    assert title == f"# {rule.title.en}"
+    assert first.startswith(f"**{rule.severity}** · ")
+    assert f"for {wait}" in first
+    assert ("above" if rule.above else "below") in first
+
+
 def test_every_rule_has_a_uid_and_a_title_of_its_own_and_says_both_languages():
     assert len({rule.uid for rule in RULES}) == len({rule.title.en for rule in RULES}) == len(RULES)
     for rule in RULES:
