@@ -83,10 +83,14 @@ _REDIS_FAILURES = series(signals.DB_CONNECTION_FAILURES, f'{_SYSTEM}="redis"')
 _UNAUTHORIZED = series(signals.API_REJECTIONS, 'reason="unauthorized"')
 _CONFLICTS = series(signals.POLLING_FAILURES, 'error_type="TelegramConflictError"')
 _USED = series(signals.DB_CONNECTIONS, f'{label(signals.DB_CONNECTION_STATE)}="used"')
-#: What an exporter failed to send for good, or could not even queue; what is tried again is in neither.
-_FAILURES = '{__name__=~"otelcol_exporter_(send|enqueue)_failed_(spans|metric_points|log_records)"}'
-_LOST = f"sum by (exporter) (last_over_time({_FAILURES}[5m]))"
-_LOST_BEFORE = f"sum by (exporter) (last_over_time({_FAILURES}[1h] offset 5m))"
+#: What an exporter failed to send for good or could not even queue, and what sampling lost before it could decide.
+_FAILURES = (
+    '{__name__=~"otelcol_exporter_(send|enqueue)_failed_(spans|metric_points|log_records)'
+    '|otelcol_processor_tail_sampling_(sampling_trace_dropped_too_early|traces_dropped_too_large)"}'
+)
+_LOST_UNTIL = 'sum by (exporter) (label_replace(last_over_time({}), "exporter", "tail_sampling", "exporter", ""))'
+_LOST = _LOST_UNTIL.format(f"{_FAILURES}[5m]")
+_LOST_BEFORE = _LOST_UNTIL.format(f"{_FAILURES}[1h] offset 5m")
 _POOL = f"{BY}, {_SYSTEM}, {label(signals.DB_POOL)}"
 
 MEMORY_HIGH = Rule(

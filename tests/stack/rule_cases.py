@@ -340,5 +340,13 @@ CASES = (
     stack_fires(
         "collector-loses", "a queue is full", {_LOST: "3x20", _FULL: "0+5x20"}, "2m", "43", exporter="otlp_http/tempo"
     ),
+    stack_fires(
+        "collector-loses",
+        "sampling has more traces than room",
+        {"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early": "_x4 7x20"},
+        "2m",
+        "7",
+        exporter="tail_sampling",
+    ),
     quiet("collector-loses", "what it lost a while ago", {_LOST: "3x80", _CAPACITY: "1x80"}, "14m"),
 )
