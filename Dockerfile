@@ -6,8 +6,10 @@ FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /venv
 COPY . /source
-# In a clone of otelbot, that otelbot; elsewhere the released one.
-RUN if [ -f /source/pyproject.toml ]; then /venv/bin/pip install /source; fi \
+# In a clone of otelbot, that otelbot; elsewhere the release of this version, which has to be on PyPI. Empty: the newest.
+ARG OTELBOT_VERSION=
+RUN if [ -f /source/pyproject.toml ]; then /venv/bin/pip install /source; \
+    else /venv/bin/pip install "otelbot${OTELBOT_VERSION:+==$OTELBOT_VERSION}"; fi \
     && /venv/bin/pip install -r /source/examples/compose-bot/requirements.txt
 
 FROM ${PYTHON_IMAGE}

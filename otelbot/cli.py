@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from otelbot import __version__
 from otelbot.stack.cli import app as stack
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from otelbot.doctor import Check
 
 app = typer.Typer(
     name="otelbot",
@@ -58,7 +53,7 @@ def doctor(
     if as_json:
         print(json.dumps(examination.as_json(checks), indent=2))
     else:
-        _print_checks(checks)
+        examination.show(checks, ready="otelbot-instrument python bot.py")
     raise typer.Exit(0 if examination.healthy(checks) else 1)
 
 
@@ -78,32 +73,6 @@ def _move_to_interpreter_of(command: list[str], *, as_json: bool) -> None:
         start = "import sys; sys.path[:1] = []; from otelbot.cli import main; main()"
         words = ["-c", start, "doctor", "--moved", *(["--json"] if as_json else []), "--", *command]
         os.execv(resolved.interpreter, [resolved.interpreter, *words])  # noqa: S606
-
-
-def _print_checks(checks: Sequence[Check]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    marks = {"ok": ("✓", "green"), "info": ("·", "dim"), "warning": ("!", "yellow"), "failed": ("✗", "bold red")}
-    console = Console()
-    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
-    table.add_column(width=1)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    area = ""
-    for check in checks:
-        if check.area != area:
-            area = check.area
-            table.add_row("", Text(area.capitalize(), style="bold"), "")
-        mark, style = marks[check.status]
-        table.add_row(Text(mark, style=style), check.name, Text(check.detail, style="" if style == "green" else style))
-    console.print(table)
-    failed = [check for check in checks if check.status == "failed"]
-    if failed:
-        console.print(Text(f"{len(failed)} thing{'s' if len(failed) > 1 else ''} to mend", style="bold red"))
-    else:
-        console.print(Text("ready: otelbot-instrument python bot.py", style="bold green"))
 
 
 @app.command()

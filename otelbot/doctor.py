@@ -64,6 +64,33 @@ def healthy(checks: Sequence[Check]) -> bool:
     return all(check.status != "failed" for check in checks)
 
 
+def show(checks: Sequence[Check], ready: str) -> None:
+    """Print a table of the checks, and below it how many are to be mended or, where none is, how to go on."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    marks = {"ok": ("✓", "green"), "info": ("·", "dim"), "warning": ("!", "yellow"), "failed": ("✗", "bold red")}
+    console = Console()
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    table.add_column(width=1)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    area = ""
+    for check in checks:
+        if check.area != area:
+            area = check.area
+            table.add_row("", Text(area.capitalize(), style="bold"), "")
+        mark, style = marks[check.status]
+        table.add_row(Text(mark, style=style), check.name, Text(check.detail, style="" if style == "green" else style))
+    console.print(table)
+    failed = sum(check.status == "failed" for check in checks)
+    if failed:
+        console.print(Text(f"{failed} thing{'s' if failed > 1 else ''} to mend", style="bold red"))
+    else:
+        console.print(Text(f"ready: {ready}", style="bold green"))
+
+
 def _interpreter() -> Iterator[Check]:
     supported = sys.version_info >= (3, 10)
     yield Check(

@@ -1,10 +1,11 @@
 """Sends telemetry as many bots would: how much does a Collector take, and what does it cost.
 
-    python scripts/load.py http://localhost:4318 --bots 20 --rate 200 --seconds 60 --watch collector=PID
+    python scripts/load.py http://localhost:4318 --bots 20 --rate 200 --watch collector=PID --metrics http://localhost:8888/metrics
 
 Each bot posts its spans and log records once a second and its metrics every 15 seconds, as otelbot does. An update is six
 spans (update, handler, two of PostgreSQL, one of Redis, one of the Bot API) and one log record. Printed is what was taken
-and refused, and for each watched process (Linux) the CPU time of an update and the most memory it had.
+and refused, for each watched process (Linux) the CPU time of an update and the most memory it had, and by the Collector's
+own metrics, ten seconds later, what it passed on and what it lost in spite of having taken it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import struct
 import sys
 import time
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -28,9 +30,12 @@ HANDLERS = 20
 _METRICS_EVERY = 15
 _HEADERS = {"Content-Type": "application/x-protobuf"}
 _BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30]
-#: Stands for the first half of every trace id in a request, and is replaced before it is sent: building spans anew for each
-#: request would cost this program more than the Collector.
-_MARK = b"\xa5\x5a\xa5\x5a\xc3\x3c\xc3\x3c"
+#: Stands for every trace id in a request, and is replaced before it is sent: building spans anew for each request would
+#: cost this program more than the Collector. Sampling goes by the ids, so all of one is random.
+_MARK = b"\xa5\x5a\xa5\x5a\xc3\x3c\xc3\x3c" * 2
+_SETTLING = 10  # seconds from the last request until sampling has decided and queues are empty
+_PASSED_ON = ("exporter_sent_spans", "exporter_sent_metric_points", "exporter_sent_log_records")
+_LOST = ("dropped_too_early", "dropped_too_large", "enqueue_failed", "send_failed", "servicegraph_dropped_spans")
 # Name, kind, milliseconds, index of the parent, attributes.
 _SPANS: list[tuple[str, int, float, int | None, dict[str, Any]]] = [
     (
@@ -136,11 +141,10 @@ def traces(bot: int, updates: int) -> bytes:
     by_scope.scope.name = "otelbot"
     end = time.time_ns()
     for update in range(updates):
-        trace = _MARK + struct.pack(">Q", update + 1)
         ids = [struct.pack(">Q", (update + 1) * 16 + number) for number in range(len(_SPANS))]
         for number, (name, kind, milliseconds, parent, attributes) in enumerate(_SPANS):
             span = by_scope.spans.add(
-                trace_id=trace,
+                trace_id=_MARK,
                 span_id=ids[number],
                 name=name.replace("{handler}", str(update % HANDLERS)),
                 kind=kind,
@@ -161,7 +165,7 @@ def logs(bot: int, updates: int) -> bytes:
     by_scope.scope.name = "shop"
     for update in range(updates):
         record = by_scope.log_records.add(
-            time_unix_nano=time.time_ns(), severity_number=9, severity_text="INFO", trace_id=_MARK + bytes(8)
+            time_unix_nano=time.time_ns(), severity_number=9, severity_text="INFO", trace_id=_MARK
         )
         record.body.string_value = f"message received by handler{update % HANDLERS}: text, private, 42 characters"
         _put(record.attributes, {"event.name": "telegram.message.received", "telegram.chat.type": "private"})
@@ -194,6 +198,13 @@ def metrics(bot: int, count: int) -> bytes:
     return request.SerializeToString()
 
 
+def fresh(body: bytes, ids: list[bytes]) -> bytes:
+    """Return the request with the trace ids of its updates, each of which has as many marks as any other."""
+    first, *rest = body.split(_MARK)
+    each = len(rest) // len(ids)
+    return first + b"".join(ids[number // each] + piece for number, piece in enumerate(rest))
+
+
 class Load:
     def __init__(self, url: str, bots: int, rate: float) -> None:
         self.url, self.bots, self.rate = url, bots, rate
@@ -220,9 +231,9 @@ class Load:
             if owed >= 1:
                 size = max(size for size in ready if size <= max(owed, min(ready)))
                 owed -= size
-                mark = os.urandom(8)
+                ids = [os.urandom(16) for _ in range(size)]
                 for signal, body in zip(("traces", "logs"), ready[size], strict=True):
-                    await self._post(session, signal, body.replace(_MARK, mark), size)
+                    await self._post(session, signal, fresh(body, ids), size)
             if tick % _METRICS_EVERY == bot % _METRICS_EVERY:
                 await self._post(session, "metrics", metrics(bot, tick + 1), 1)
 
@@ -234,6 +245,19 @@ class Load:
             taken = False
         (self.taken if taken else self.refused)[signal] += items
         self.bytes[signal] += len(body) if taken else 0
+
+
+def counters(url: str) -> Counter[str]:
+    """Return what the Collector has passed on and lost so far, by counter and exporter."""
+    found: Counter[str] = Counter()
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - the address is the user's own
+        lines = response.read().decode().splitlines()
+    for line in lines:
+        name, _, value = line.rpartition(" ")
+        if not line.startswith("#") and any(word in name for word in (*_PASSED_ON, *_LOST)):
+            exporter = name.partition('exporter="')[2].partition('"')[0]
+            found[f"{name.partition('{')[0]} {exporter}".strip()] += int(float(value))
+    return found
 
 
 def cpu_seconds(pid: int) -> float:
@@ -254,8 +278,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=100, help="updates a second, of all bots together")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--watch", action="append", default=[], metavar="NAME=PID")
+    parser.add_argument(
+        "--metrics", metavar="URL", help="the Collector's own metrics, such as http://localhost:8888/metrics"
+    )
     options = parser.parse_args()
     watched = {name: int(pid) for name, _, pid in (each.partition("=") for each in options.watch)}
+    passed_on = counters(options.metrics) if options.metrics else Counter()
     load = Load(options.url.rstrip("/"), options.bots, options.rate)
     before = {name: cpu_seconds(pid) for name, pid in watched.items()}
     start = time.monotonic()
@@ -273,6 +301,12 @@ def main() -> None:
         used = cpu_seconds(pid) - before[name]
         each = f"{used / updates * 1e6:.0f} µs an update, " if updates else ""
         lines.append(f"  {name}: {used / seconds:.0%} of a core, {each}at most {peak_mib(pid)} MiB")
+    if options.metrics:
+        time.sleep(_SETTLING)
+        lines.append(f"  sent and taken: {updates * len(_SPANS)} spans, {load.taken['logs']} log records")
+        since = counters(options.metrics) - passed_on
+        lines += [f"  {name}: {count}" for name, count in sorted(since.items())]
+        lines += [f"  {word}: none" for word in _LOST if not any(word in name for name in since)]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

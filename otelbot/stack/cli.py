@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from otelbot.doctor import Check
+    from collections.abc import Callable
 
 app = typer.Typer(
     name="stack",
@@ -22,7 +20,10 @@ app = typer.Typer(
 )
 
 T = TypeVar("T")
-Folder = Annotated[Path, typer.Argument(file_okay=False, help="The stack's folder.")]
+Profiles = Annotated[
+    list[str] | None, typer.Option("--profile", help="Also postgres, redis, host or bot; may be repeated.")
+]
+Folder = Annotated[Path, typer.Argument(file_okay=False, readable=False, help="The stack's folder.")]
 
 
 @app.command()
@@ -38,9 +39,11 @@ def init(
 ) -> None:
     """Write the stack into a folder. Run again it renews what you have not changed, and writes the alert channels.
 
-    A new .env takes exported variables of the stack, such as ALERT_TELEGRAM_TOKEN, and has a password for Grafana.
+    A new .env takes exported variables of the stack, such as ALERT_TELEGRAM_TOKEN; one that is there takes those of
+    ALERT_* and SMTP_* that it lacks.
     """
     from otelbot.stack import commands
+    from otelbot.stack.files import shown
 
     given = dict(_assignment(setting) for setting in settings or ())
     done = _or_say(lambda: commands.init(folder, os.environ, given, force=force))
@@ -50,30 +53,28 @@ def init(
     for path in done.placed.kept:
         print(f"  {path}: kept, changed by you")
     if done.wrote_env:
-        print(f"  .env: new, with Grafana's password; {folder / '.env.example'} tells what else there is")
+        print(f"  .env: new; {folder / '.env.example'} tells what else there is")
+    if done.saved:
+        print(f"  .env: took {', '.join(done.saved)} from the environment")
     for problem in done.channels.problems:
         typer.secho(f"✗ {problem.sentence}", fg="red", err=True)
     if done.channels.names:
-        print(f"Alerts go to: {', '.join(done.channels.names)}. Try them: otelbot stack test-alert {folder}")
+        print(f"Alerts go to: {', '.join(done.channels.names)}. Try them: otelbot stack test-alert {shown(folder)}")
     else:
         print(f"Alerts go nowhere yet: set ALERT_TELEGRAM_TOKEN and ALERT_TELEGRAM_CHATS in {folder / '.env'}")
-    print(f"Next: otelbot stack up {folder}")
+    print(f"Next: otelbot stack up {shown(folder)}")
     raise typer.Exit(1 if done.channels.problems else 0)
 
 
 @app.command()
 def up(
     folder: Folder = Path(),
-    profile: Annotated[
-        list[str] | None, typer.Option("--profile", help="Also postgres, redis, host or bot; may be repeated.")
-    ] = None,
+    profile: Profiles = None,
 ) -> None:
     """Check, write the alert channels anew, start the stack and wait until it works."""
     from otelbot.stack import commands
 
-    for name in profile or ():
-        if name not in commands.PROFILES:
-            _fail(f"--profile {name}: it is one of {', '.join(commands.PROFILES)}")
+    _require_profiles(profile)
     for line in _or_say(lambda: commands.up(folder, os.environ, profile or ())):
         print(line)
 
@@ -96,16 +97,19 @@ def down(
 def check(
     folder: Folder = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    profile: Profiles = None,
 ) -> None:
     """Check files, secrets, Docker, ports and memory, without starting anything. Exit code 0 or 1."""
     from otelbot import doctor
     from otelbot.stack import check as checking
+    from otelbot.stack.files import shown
 
-    checks = list(checking.examine(folder, os.environ))
+    _require_profiles(profile)
+    checks = list(checking.examine(folder, os.environ, profile or ()))
     if as_json:
         print(json.dumps(doctor.as_json(checks), indent=2, ensure_ascii=False))
     else:
-        _print_checks(checks)
+        doctor.show(checks, ready=f"otelbot stack up {shown(folder)}")
     raise typer.Exit(0 if doctor.healthy(checks) else 1)
 
 
@@ -117,10 +121,9 @@ def try_channels(
     ] = None,
 ) -> None:
     """Send a test message through each alert channel, and say what came of it. Exit code 0 or 1."""
-    from otelbot.stack import channels, env, notify
+    from otelbot.stack import channels, commands, env, notify
 
-    if not (folder / "docker-compose.yml").is_file():
-        _fail(f"{folder} holds no stack: otelbot stack init {folder}")
+    _or_say(lambda: commands.require_stack(folder))
     values = _or_say(lambda: env.load(folder, os.environ))
     found = channels.read(values)
     wanted = tuple(channel or ())
@@ -140,6 +143,14 @@ def try_channels(
     if not sent and not problems:
         _fail(f"no such channel is set: write ALERT_TELEGRAM_TOKEN and ALERT_TELEGRAM_CHATS into {folder / '.env'}")
     raise typer.Exit(1 if failed else 0)
+
+
+def _require_profiles(profiles: list[str] | None) -> None:
+    from otelbot.stack.required import PROFILES
+
+    for name in profiles or ():
+        if name not in PROFILES:
+            _fail(f"--profile {name}: it is one of {', '.join(PROFILES)}")
 
 
 def _assignment(setting: str) -> tuple[str, str]:
@@ -164,30 +175,5 @@ def _or_say(action: Callable[[], T]) -> T:
         return action()
     except (StackError, EnvError) as error:
         _fail(str(error))
-
-
-def _print_checks(checks: Iterable[Check]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    marks = {"ok": ("✓", "green"), "info": ("·", "dim"), "warning": ("!", "yellow"), "failed": ("✗", "bold red")}
-    console = Console()
-    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
-    table.add_column(width=1)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    area = ""
-    failed = 0
-    for each in checks:
-        if each.area != area:
-            area = each.area
-            table.add_row("", Text(area.capitalize(), style="bold"), "")
-        mark, style = marks[each.status]
-        failed += each.status == "failed"
-        table.add_row(Text(mark, style=style), each.name, Text(each.detail, style="" if style == "green" else style))
-    console.print(table)
-    if failed:
-        console.print(Text(f"{failed} thing{'s' if failed > 1 else ''} to mend", style="bold red"))
-    else:
-        console.print(Text("ready: otelbot stack up", style="bold green"))
+    except OSError as error:
+        _fail(f"{error.filename or 'the folder'} can't be used ({error.strerror}): use the user that owns the stack")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otelbot.stack import channels, env, files, machine, provisioning, required
+from otelbot import __version__
+from otelbot.stack import channels, check, checkfiles, env, files, machine, mail, provisioning, required, settings
+from otelbot.stack.values import WrongError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from otelbot.doctor import Check
     from otelbot.stack.channels import Channels
     from otelbot.stack.files import Manifest, Placed
 
@@ -25,8 +27,7 @@ _READERS = {
     "tempo": ("tempo",),
 }
 
-
-PROFILES = ("postgres", "redis", "host", "bot")
+PROFILES = required.PROFILES
 
 
 class StackError(Exception):
@@ -40,6 +41,8 @@ class Initialised:
     placed: Placed
     channels: Channels
     wrote_env: bool
+    #: What of the environment was written into a .env that was there.
+    saved: list[str]
 
 
 def init(folder: Path, environ: Mapping[str, str], given: Mapping[str, str], *, force: bool = False) -> Initialised:
@@ -56,7 +59,8 @@ def init(folder: Path, environ: Mapping[str, str], given: Mapping[str, str], *, 
         manifest = files.Manifest.read(folder)
         _require_own_folder(folder, contents["docker-compose.yml"], manifest, force=force)
         folder.mkdir(parents=True, exist_ok=True)
-        wrote_env = _write_env(folder, {name: environ[name] for name in known if environ.get(name)}, given)
+        exported = {name: environ[name] for name in known if environ.get(name)}
+        wrote_env, saved = _write_env(folder, exported, given)
         rendered, found = _rendered(folder, environ, known)
         contents |= rendered
         placed = files.place(folder, contents, manifest, force=force)
@@ -66,7 +70,7 @@ def init(folder: Path, environ: Mapping[str, str], given: Mapping[str, str], *, 
         raise StackError(str(error)) from None
     except OSError as error:
         raise StackError(f"{folder} can't be written ({error.strerror}): choose a folder that is yours") from None
-    return Initialised(placed, found, wrote_env)
+    return Initialised(placed, found, wrote_env, saved)
 
 
 def _require_own_folder(folder: Path, compose: bytes, manifest: Manifest, *, force: bool) -> None:
@@ -81,21 +85,45 @@ def _require_own_folder(folder: Path, compose: bytes, manifest: Manifest, *, for
         )
 
 
-def _write_env(folder: Path, taken: Mapping[str, str], given: Mapping[str, str]) -> bool:
-    """Write .env where there is none; of one that is there, change only what was explicitly given."""
+def _write_env(folder: Path, exported: Mapping[str, str], given: Mapping[str, str]) -> tuple[bool, list[str]]:
+    """Write .env; returns whether it is new, and otherwise which exported variables were written into it.
+
+    Of one that is there what is not explicitly given stays; but alerts that only the environment of this one command
+    knows would end with the next restart, so what it lacks of them is added.
+    """
     file = folder / ".env"
-    if file.exists():
-        if given:
-            env.write_secret(file, env.update(env.read(file), given))
-        return False
-    values = {"GRAFANA_ADMIN_PASSWORD": secrets.token_urlsafe(18), **taken, **given}
-    heading = "# The stack's variables; .env.example tells what there is. After a change: otelbot stack up\n"
-    env.write_secret(file, env.update(heading, values))
-    return True
+    if not file.exists():
+        heading = "# The stack's variables; .env.example tells what there is. After a change: otelbot stack up\n"
+        values = {"OTELBOT_VERSION": __version__, **exported, **given}
+        env.write_secret(file, env.update(heading, values | _sender(values)))
+        return True, []
+    text = env.read(file)
+    present = env.parse(text)
+    lacking = {
+        name: value
+        for name, value in exported.items()
+        if name.startswith(("ALERT_", "SMTP_")) and not present.get(name) and name not in given
+    }
+    # The example bot's image gets the otelbot that wrote its Dockerfile.
+    values = {"OTELBOT_VERSION": exported.get("OTELBOT_VERSION", __version__)} | lacking | dict(given)
+    values |= _sender(present | values)
+    changed = {name: value for name, value in values.items() if present.get(name) != value}
+    if changed:
+        env.write_secret(file, env.update(text, changed))
+    return False, sorted(lacking)
+
+
+def _sender(values: Mapping[str, str]) -> dict[str, str]:
+    """Return SMTP_FROM where it is empty and the mail server's user is an address; Compose itself can't tell."""
+    try:
+        sender = mail.sender(values)
+    except WrongError:
+        return {}
+    return {"SMTP_FROM": sender} if sender and not values.get("SMTP_FROM") else {}
 
 
 def _rendered(folder: Path, environ: Mapping[str, str], known: Mapping[str, str]) -> tuple[dict[str, bytes], Channels]:
-    values = env.load(folder, environ) | {name: environ[name] for name in known if environ.get(name)}
+    values = env.load(folder, environ) | {name: environ[name] for name in known if name in environ}
     found = channels.read(values)
     return {path: text.encode() for path, text in provisioning.render(found).items()}, found
 
@@ -105,39 +133,57 @@ def up(folder: Path, environ: Mapping[str, str], profiles: Sequence[str] = ()) -
 
     :raises StackError: before anything is started, for what would keep it from working.
     """
-    _require_stack(folder)
+    require_stack(folder)
     try:
         machine.compose_version(environ)
         machine.engine_version(environ)
         values = env.load(folder, environ)
+        _require_project(folder, values, environ)
         manifest = files.Manifest.read(folder)
         rendered, found = _rendered(folder, environ, {})
-        wrong = [problem.sentence for problem in found.problems]
-        wrong += [sentence for _, sentence in required.missing(values, profiles)]
-        if wrong:
-            raise StackError("\n".join(wrong))
+        _require_right(found, settings.examine(folder, values, profiles))
         running = machine.running_services(folder, environ)
         if not running:
-            _require_ports(folder, values)
+            _require_ports(values)
         placed = files.place(folder, rendered, manifest)
         manifest.write(folder)  # before anything can fail, or these files would be taken for the user's
+        _require_right(None, [*check.rights(folder), *checkfiles.before_start(folder, values)])
     except (env.EnvError, files.FilesError, machine.MachineError) as error:
         raise StackError(str(error)) from None
-    _start(folder, environ, profiles, _changed(folder, manifest, running))
+    sender = _sender(values)
+    if sender and env.read(folder / ".env"):  # so that a plain `docker compose up` has it too
+        env.write_secret(folder / ".env", env.update(env.read(folder / ".env"), sender))
+    _start(folder, dict(environ) | sender, required.chosen(values, profiles), _changed(folder, manifest, running))
     manifest.applied = _state(folder)
     try:
         manifest.write(folder)
     except files.FilesError as error:
         raise StackError(str(error)) from None
-    return [*_kept(placed), *_warnings(found), *_where(folder, values)]
-
-
-def _require_ports(folder: Path, values: Mapping[str, str]) -> None:
-    taken = [
-        f"port {port} ({purpose}) is in use or not a port: set {variable} to another in {folder / '.env'}"
-        for variable, port, purpose, free in machine.ports(values)
-        if not free
+    return [
+        *_kept(folder, placed),
+        *_warnings(folder, found, required.chosen(values, profiles)),
+        *where(folder, values),
     ]
+
+
+def _require_project(folder: Path, values: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    """Leave a stack of the same name alone that runs from another folder: to Compose its containers are ours."""
+    project = machine.project(values)
+    if other := machine.other_folder(folder, project, environ):
+        raise StackError(machine.other_sentence(other, project))
+
+
+def _require_right(found: Channels | None, checks: Iterable[Check]) -> None:
+    """Stop at what `otelbot stack check` calls failed."""
+    wrong = [problem.sentence for problem in found.problems] if found else []
+    failed = [check for check in checks if check.status == "failed"]
+    wrong += [each.detail if each.detail.startswith(each.name) else f"{each.name}: {each.detail}" for each in failed]
+    if wrong:
+        raise StackError("\n".join(wrong))
+
+
+def _require_ports(values: Mapping[str, str]) -> None:
+    taken = [f"port {port} ({purpose}): {problem}" for _, port, purpose, problem in machine.ports(values) if problem]
     if taken:
         raise StackError("\n".join(taken))
 
@@ -147,24 +193,28 @@ def down(folder: Path, environ: Mapping[str, str], *, volumes: bool = False) -> 
 
     :raises StackError: where Docker does not do it.
     """
-    _require_stack(folder)
+    require_stack(folder)
     try:
         machine.compose_version(environ)
-    except machine.MachineError as error:
+        _require_project(folder, env.load(folder, environ), environ)
+    except (env.EnvError, machine.MachineError) as error:
         raise StackError(str(error)) from None
     # Those of every profile too: Compose leaves them otherwise.
     every = [word for profile in PROFILES for word in ("--profile", profile)]
     _compose(folder, environ, [*every, "down", *(["--volumes"] if volumes else [])])
 
 
-def _require_stack(folder: Path) -> None:
+def require_stack(folder: Path) -> None:
+    """:raises StackError: for a folder without a stack."""
     if not (folder / "docker-compose.yml").is_file():
-        raise StackError(f"{folder} holds no stack: otelbot stack init {folder}")
+        raise StackError(f"{folder} holds no stack: otelbot stack init {files.shown(folder)}")
 
 
 def _start(folder: Path, environ: Mapping[str, str], profiles: Sequence[str], changed: Sequence[str]) -> None:
     chosen = [word for profile in profiles for word in ("--profile", profile)]
-    _compose(folder, environ, [*chosen, "up", "--detach", "--wait"])
+    # Compose builds an image only once unless it is told.
+    build = ["--build"] if "bot" in profiles else []
+    _compose(folder, environ, [*chosen, "up", "--detach", "--wait", *build])
     if changed:
         _compose(folder, environ, [*chosen, "restart", *changed])
         _compose(folder, environ, [*chosen, "up", "--detach", "--wait"])
@@ -176,8 +226,13 @@ def _compose(folder: Path, environ: Mapping[str, str], words: list[str]) -> None
     status = subprocess.run(command, cwd=folder, env=dict(environ), check=False).returncode  # noqa: S603 - ours
     if status:
         verb = next(word for word in words if word in {"up", "down", "restart"})
-        mend = "docker compose logs tells why" if verb != "down" else "its words are above"
-        raise StackError(f"docker compose {verb} has failed: {mend} (in {folder})")
+        mend = f"{compose(folder)} logs tells why" if verb != "down" else "its words are above"
+        raise StackError(f"docker compose {verb} has failed: {mend}")
+
+
+def compose(folder: Path) -> str:
+    """Return how a shell calls Docker Compose for this folder from anywhere."""
+    return f"docker compose --project-directory {files.shown(folder)}"
 
 
 def _state(folder: Path) -> dict[str, str]:
@@ -207,27 +262,36 @@ def _changed(folder: Path, manifest: Manifest, running: Sequence[str]) -> list[s
     ]
 
 
-def _kept(placed: Placed) -> list[str]:
+def _kept(folder: Path, placed: Placed) -> list[str]:
     return [
-        f"{path}: changed by you, so it does not follow .env; otelbot stack init --force does" for path in placed.kept
+        f"{path}: changed by you, so it does not follow .env; otelbot stack init {files.shown(folder)} --force does"
+        for path in placed.kept
     ]
 
 
-def _warnings(found: Channels) -> list[str]:
-    lines = [machine.memory_problem()]
+def _warnings(folder: Path, found: Channels, profiles: Sequence[str]) -> list[str]:
+    lines = [machine.memory_problem(folder, profiles)]
     if not found.names:
         lines.append(
             "alerts go nowhere: set ALERT_TELEGRAM_TOKEN and ALERT_TELEGRAM_CHATS in .env, then otelbot stack up"
+            f" {files.shown(folder)}"
         )
     return [line for line in lines if line]
 
 
-def _where(folder: Path, values: Mapping[str, str]) -> list[str]:
+def password(folder: Path, values: Mapping[str, str]) -> str:
+    """Return where Grafana's password is: one of the user's in .env, otherwise drawn and kept beside Grafana's data."""
+    if values.get("GRAFANA_ADMIN_PASSWORD"):
+        return f"GRAFANA_ADMIN_PASSWORD as it was at the first start, in {folder / '.env'}"
+    return f"{compose(folder)} exec grafana cat /var/lib/grafana/admin-password"
+
+
+def where(folder: Path, values: Mapping[str, str]) -> list[str]:
+    """Return where Grafana is, and what a bot needs."""
     url = values.get("GRAFANA_URL") or f"http://localhost:{values.get('GRAFANA_PORT') or '3000'}"
-    kept = values.get("GRAFANA_ADMIN_PASSWORD")
-    drawn = "docker compose exec grafana cat /var/lib/grafana/admin-password"
-    password = f"GRAFANA_ADMIN_PASSWORD in {folder / '.env'}" if kept else drawn
     port = values.get("OTLP_HTTP_PORT") or "4318"
-    lines = [f"Grafana: {url} (user admin, password: {password})"]
     endpoint = "" if port == "4318" else f"OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:{port} "
-    return [*lines, f"Bots: {endpoint}otelbot-instrument python bot.py"]
+    return [
+        f"Grafana: {url} (user admin, password: {password(folder, values)})",
+        f"Bots: {endpoint}otelbot-instrument python bot.py",
+    ]

@@ -1,4 +1,7 @@
-"""The stack folder's .env, read as Docker Compose reads it, and written so that Compose reads the same."""
+"""The stack folder's .env, read as Docker Compose reads it, and written so that Compose reads the same.
+
+What Compose does is in https://github.com/compose-spec/compose-go, dotenv/parser.go and template/template.go.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=[ \t]*(.*?)\s*$")
+_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=[ \t\v\f\r\x85\xa0]*(.*?)\s*$")
 _EXAMPLE = re.compile(r"^#?([A-Z][A-Z0-9_]*)=(.*)$")
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\}|\$([A-Za-z_][A-Za-z0-9_]*)")
-_ESCAPE_OR_REFERENCE = re.compile(rf"{_REFERENCE.pattern}|\\(.)")
-_DOLLAR = re.compile(r"(?<!\\)\$[A-Za-z_{]")
+_QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+_ESCAPE = re.compile(r'\\([abfnrtv$"\\]|0[0-7]{3})')
+_REFERENCE = re.compile(
+    r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?)-([^${}]*))?\}|(\{))", re.ASCII
+)
+_DOLLAR = re.compile(r"\\.|\$\$|(\$[A-Za-z_{])")
+_BARE_DOLLAR = re.compile(r"\$\$|(\$[A-Za-z_{])")
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:;/@%+=\-\[\]*~]*")
+_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "$": "$$"}
 
 
 class EnvError(ValueError):
@@ -36,18 +44,30 @@ def parse(text: str, environ: Mapping[str, str] | None = None) -> dict[str, str]
 
 def expanding(text: str) -> list[str]:
     """Return the variables whose values hold a dollar that Compose replaces: in a secret that is hardly ever meant."""
-    return [name for _, name, raw in _assignments(text) if not raw.startswith("'") and _DOLLAR.search(raw)]
+    return [
+        name
+        for _, name, raw in _assignments(text)
+        if not raw.startswith("'")
+        and any(match[1] for match in (_DOLLAR if raw.startswith('"') else _BARE_DOLLAR).finditer(raw))
+    ]
+
+
+def commented(text: str) -> list[str]:
+    """Return the variables that have a comment directly after the =, which to Compose is their value."""
+    return [name for _, name, raw in _assignments(text) if re.match(r"#(\s|$)", raw)]
 
 
 def load(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables with which Compose starts the stack: those of .env, and above them the environment's own.
 
+    One that the environment has empty is empty: to Compose that is a value too.
+
     :raises EnvError: as `parse`.
     """
     values = parse(read(folder / ".env"), environ)
     # Of the environment only what the stack knows, or PATH and the like would be taken for settings.
-    known = set(values) | set(examples(read(folder / ".env.example")))
-    return values | {name: value for name, value in environ.items() if name in known and value}
+    known = set(values) | set(examples(read(folder / ".env.example"))) | {"COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"}
+    return values | {name: value for name, value in environ.items() if name in known}
 
 
 def read(file: Path) -> str:
@@ -88,19 +108,16 @@ def update(text: str, values: Mapping[str, str]) -> str:
 def quoted(name: str, value: str) -> str:
     """Return a value as it is written into .env.
 
-    :raises EnvError: for one with a line break or with both a single quote and a dollar.
+    :raises EnvError: for one with a line break.
     """
     if "\n" in value or "\r" in value:
         raise EnvError(f"{name} has a line break, which .env can't hold; give it in one line")
     if _PLAIN.fullmatch(value):
         return value
-    if "'" not in value:
+    # Within single quotes a backslash before a quote, also before the last one, hides that quote.
+    if "'" not in value and not value.endswith("\\"):
         return f"'{value}'"
-    if "$" in value or "\\" in value:
-        raise EnvError(
-            f"{name} has a single quote beside a dollar or a backslash, which .env can't hold; choose another"
-        )
-    return '"' + value.replace('"', '\\"') + '"'
+    return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
 
 
 def write_secret(file: Path, text: str) -> None:
@@ -124,19 +141,35 @@ def _assignments(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _value(name: str, raw: str, known: Mapping[str, str]) -> str:
-    quote = raw[:1]
-    if quote not in {"'", '"'}:
-        return _expanded(re.split(r"\s+#|^#", raw)[0].strip(), known)
-    body = re.match(r"'([^']*)'" if quote == "'" else r'"((?:[^"\\]|\\.)*)"', raw)
+    if raw[:1] not in {"'", '"'}:
+        # Only a blank before the # makes a comment, so `NAME= # text` has none.
+        return _expanded(name, raw.partition(" #")[0].rstrip(), known)
+    body = _QUOTED.match(raw)
     if not body:
         raise EnvError(f"{name} has a quote that does not end in its line; end it")
-    return body[1] if quote == "'" else _expanded(body[1], known, escapes=True)
+    if (rest := raw[body.end() :].lstrip()) and not rest.startswith("#"):
+        raise EnvError(f"{name} has text behind its closing quote; put all of it between the quotes")
+    if body[1] is not None:
+        return body[1].replace("\\'", "'")
+    # A quote loses its backslash first; what is then left are the other escapes.
+    text = re.sub(r"\\(.)", lambda match: '"' if match[1] == '"' else match[0], body[2])
+    return _expanded(name, _ESCAPE.sub(_unescaped, text), known)
 
 
-def _expanded(text: str, known: Mapping[str, str], *, escapes: bool = False) -> str:
+def _unescaped(match: re.Match[str]) -> str:
+    code = match[1]
+    return chr(int(code, 8)) if code[0] == "0" else _ESCAPED.get(code, code)
+
+
+def _expanded(name: str, text: str, known: Mapping[str, str]) -> str:
     def put(match: re.Match[str]) -> str:
-        if escapes and match[4] is not None:
-            return {"n": "\n", "r": "\r", "t": "\t"}.get(match[4], match[4])
-        return known.get(match[1] or match[3], "") or match[2] or ""
+        escaped, plain, braced, colon, default, unknown = match.groups()
+        if unknown:
+            raise EnvError(f"{name} has a ${{ that is not understood; write its value itself, in single quotes")
+        if escaped:
+            return "$"
+        value = known.get(plain or braced)
+        empty = value is None or (colon and not value)
+        return (default or "") if empty else value or ""
 
-    return (_ESCAPE_OR_REFERENCE if escapes else _REFERENCE).sub(put, text)
+    return _REFERENCE.sub(put, text)

@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 MANIFEST = ".otelbot-stack.json"
 #: Written once, the user's from then on.
-OWN = ("collector-config/extras.yaml",)
+OWN = ("collector-config/extras.yaml", ".gitignore")
 
 _FILES = (".env.example", "docker-compose.yml", "Dockerfile", ".dockerignore")
 _FOLDERS = ("collector-config", "examples/compose-bot", "grafana", "loki", "prometheus", "tempo")
 _SUFFIXES = {".yaml", ".yml", ".json", ".md", ".txt", ".py"}
+#: In a checkout the one at its root is the repository's, so a stack's is not copied from there.
+_IGNORED = b"""\
+# What is this installation's own: secrets, what otelbot has written, changes to docker-compose.yml.
+.env
+.env.*
+!.env.example
+.otelbot-stack.json
+docker-compose.override.yml
+"""
 _NOT_OURS = {"collector-config/builder.yaml"}  # what the tests' Collector is built from
 
 
@@ -44,7 +55,7 @@ def source() -> Path:
 def packaged() -> dict[str, bytes]:
     """Return the stack's files by their paths, with slashes, in its folder."""
     root = source()
-    return {path: (root / path).read_bytes() for path in sorted(_paths(root))}
+    return {path: (root / path).read_bytes() for path in sorted(_paths(root))} | {".gitignore": _IGNORED}
 
 
 def _paths(root: Path) -> Iterator[str]:
@@ -115,10 +126,40 @@ def place(folder: Path, contents: Mapping[str, bytes], manifest: Manifest, *, fo
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
                 placed.written.append(path)
+            _open(folder, file)
         except OSError as error:
             raise FilesError(f"{file} can't be written ({error.strerror}): choose a folder that is yours") from None
         manifest.files[path] = digest(content)
     return placed
+
+
+def _open(folder: Path, file: Path) -> None:
+    """Let everybody read a file below the folder: services run as users of their own. Umask may have closed it."""
+    for path in (file, *(parent for parent in file.parents if folder in parent.parents)):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        wanted = mode | (0o755 if path != file else 0o644)
+        if mode != wanted:
+            path.chmod(wanted)
+
+
+def closed(folder: Path, names: Iterable[str]) -> list[str]:
+    """Return which of these folders have something that not everybody can read."""
+
+    def is_closed(path: Path) -> bool:
+        mode = path.stat().st_mode
+        return not mode & stat.S_IROTH or (stat.S_ISDIR(mode) and not mode & stat.S_IXOTH)
+
+    return [
+        name
+        for name in names
+        if (folder / name).is_dir()
+        and any(is_closed(path) for path in (folder / name, *(folder / name).rglob("*")) if path.exists())
+    ]
+
+
+def shown(folder: Path) -> str:
+    """Return a folder as it is written in a command for a shell."""
+    return shlex.quote(str(folder))
 
 
 def remove_stale(folder: Path, current: Mapping[str, bytes], manifest: Manifest) -> list[str]:

@@ -18,8 +18,8 @@ _ANY_TEXT: Schema = {"type": "string"}
 _FLAG: Schema = {"type": "boolean"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _UID: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,40}$"}
-_DURATION: Schema = {"type": "string", "pattern": r"^(\d+(ms|[smhdwy]))+$"}
-_CLOCK: Schema = {"type": "string", "pattern": r"^([01]\d|2[0-4]):[0-5]\d$"}
+_DURATION: Schema = {"type": "string", "pattern": r"^([0-9]+(ms|[smhdwy]))+$"}
+_CLOCK: Schema = {"type": "string", "pattern": r"^([01][0-9]|2[0-4]):[0-5][0-9]$"}
 _TEXTS: Schema = {"type": "object", "additionalProperties": _ANY_TEXT}
 
 
@@ -114,8 +114,8 @@ RULES = _file(
 
 # As Grafana reads them: numbers and chat ids are strings.
 _TELEGRAM = _object(
-    {"bottoken": _TEXT, "chatid": {"type": "string", "pattern": r"^(-?\d+|@\w+|\$.+)$"}},
-    message_thread_id={"type": "string", "pattern": r"^\d+$"},
+    {"bottoken": _TEXT, "chatid": {"type": "string", "pattern": r"^(-?[0-9]+|@[A-Za-z0-9_]+|\$.+)$"}},
+    message_thread_id={"type": "string", "pattern": r"^[0-9]+$"},
     message=_ANY_TEXT,
     parse_mode={"enum": ["HTML", "Markdown", "MarkdownV2", "None"]},
     disable_web_page_preview=_FLAG,
@@ -195,9 +195,9 @@ _INTERVAL = _object(
     {},
     times=_list(_object({"start_time": _CLOCK, "end_time": _CLOCK})),
     weekdays=_list({"type": "string", "pattern": f"^{_DAY}(:{_DAY})?$"}),
-    days_of_month=_list({"type": "string", "pattern": r"^-?\d{1,2}(:-?\d{1,2})?$"}),
+    days_of_month=_list({"type": "string", "pattern": r"^-?[0-9]{1,2}(:-?[0-9]{1,2})?$"}),
     months=_list(_TEXT),
-    years=_list({"type": "string", "pattern": r"^\d{4}(:\d{4})?$"}),
+    years=_list({"type": "string", "pattern": r"^[0-9]{4}(:[0-9]{4})?$"}),
     location=_TEXT,
 )
 

@@ -6,6 +6,7 @@ token or an address, so its words are not passed on; what they mean is said inst
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -20,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from otelbot.stack import proxies
 from otelbot.stack.provisioning import SIGNATURE_HEADER, TIMESTAMP_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from otelbot.stack.channels import Channels, Chat, Email, Telegram, Webhook
+    from otelbot.stack.channels import Channels, Chat, Telegram, Webhook
+    from otelbot.stack.mail import Email
 
 TELEGRAM_API = "https://api.telegram.org"
 _TIMEOUT = 15.0
@@ -47,7 +50,7 @@ class Outcome:
 def send(channels: Channels, values: Mapping[str, str], only: tuple[str, ...] = ()) -> Iterator[Outcome]:
     """Send a test through each channel, or through those named, and yield what came of it."""
     title, text = _WORDS[channels.language]
-    http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(_TIMEOUT))
+    http = proxies.Web(channels.proxy, _TIMEOUT)
     wanted = only or tuple(channels.names)
     if channels.telegram and "telegram" in wanted:
         base = values.get("TELEGRAM_API_URL", "").strip().rstrip("/") or TELEGRAM_API
@@ -63,14 +66,18 @@ def send(channels: Channels, values: Mapping[str, str], only: tuple[str, ...] = 
 # Telegram
 
 
-def _to_telegram(http: urllib3.PoolManager, base: str, bot: Telegram, chat: Chat, text: str) -> tuple[bool, str]:
+def _to_telegram(http: proxies.Web, base: str, bot: Telegram, chat: Chat, text: str) -> tuple[bool, str]:
     body: dict[str, Any] = {"chat_id": chat.id, "text": text}
     if chat.topic:
         body["message_thread_id"] = int(chat.topic)
     try:
         response = http.request("POST", f"{base}/bot{bot.token}/sendMessage", json=body)
+    except urllib3.exceptions.ProxyError as error:
+        return False, proxies.unreachable(_reason(error))
+    except urllib3.exceptions.LocationValueError:
+        return False, "TELEGRAM_API_URL is not an address: write the whole one"
     except urllib3.exceptions.HTTPError as error:
-        return False, f"Telegram can't be reached ({_reason(error)}): mend the network, or set TELEGRAM_API_URL"
+        return False, f"Telegram can't be reached ({_reason(error)}): mend the network, or set ALERT_PROXY"
     if response.status == 200:
         return True, "sent"
     return False, _telegram_refusal(response, chat)
@@ -118,14 +125,18 @@ def _to_email(email: Email, subject: str, text: str) -> tuple[bool, str]:
     try:
         with _connect(email, context) as server:
             if email.user:
-                server.login(email.user, email.password)
+                _login(server, email.user, email.password)
             refused = server.send_message(message)
     except ssl.SSLCertVerificationError:
         return False, (
             f"the certificate of {where} is not trusted: set SMTP_HOST to the name that it is for, or, for a server of"
             " your own, SMTP_SKIP_VERIFY=true"
         )
+    except UnicodeError:
+        return False, "ALERT_EMAIL_TO has an address that can't be written in mail: use Latin letters"
     except (smtplib.SMTPNotSupportedError, ssl.SSLError):
+        if not "".join(email.to).isascii():
+            return False, f"{where} takes only addresses in Latin letters: mend ALERT_EMAIL_TO"
         return False, f"{where} offers no encryption that works, which Grafana insists on: mend SMTP_HOST or SMTP_PORT"
     except smtplib.SMTPAuthenticationError:
         return False, f"{where} does not take the user and the password: mend SMTP_USER or SMTP_PASSWORD"
@@ -144,15 +155,28 @@ def _to_email(email: Email, subject: str, text: str) -> tuple[bool, str]:
 
 
 def _connect(email: Email, context: ssl.SSLContext) -> smtplib.SMTP:
+    host = email.host.strip("[]")
     if email.port == 465:
-        return smtplib.SMTP_SSL(email.host, email.port, timeout=_TIMEOUT, context=context)
-    server = smtplib.SMTP(email.host, email.port, timeout=_TIMEOUT)
+        return smtplib.SMTP_SSL(host, email.port, timeout=_TIMEOUT, context=context)
+    server = smtplib.SMTP(host, email.port, timeout=_TIMEOUT)
     try:
         server.starttls(context=context)
     except BaseException:
         server.close()
         raise
     return server
+
+
+def _login(server: smtplib.SMTP, user: str, password: str) -> None:
+    if (user + password).isascii():
+        server.login(user, password)
+        return
+    # smtplib knows ASCII only; Grafana sends UTF-8.
+    server.ehlo_or_helo_if_needed()
+    proof = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+    code, answer = server.docmd("AUTH", f"PLAIN {proof}")
+    if code not in {235, 503}:
+        raise smtplib.SMTPAuthenticationError(code, answer)
 
 
 # Webhook
@@ -205,13 +229,17 @@ def signed(body: bytes, secret: str, timestamp: int) -> dict[str, str]:
     return {TIMESTAMP_HEADER: str(timestamp), SIGNATURE_HEADER: digest}
 
 
-def _to_webhook(http: urllib3.PoolManager, webhook: Webhook, content: dict[str, Any]) -> tuple[bool, str]:
+def _to_webhook(http: proxies.Web, webhook: Webhook, content: dict[str, Any]) -> tuple[bool, str]:
     body = json.dumps(content, ensure_ascii=False).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "Grafana"}
     if webhook.secret:
         headers |= signed(body, webhook.secret, int(time.time()))
+    url, userinfo = proxies.without_userinfo(webhook.url)
+    headers |= proxies.basic(userinfo) if userinfo else {}
     try:
-        response = http.request("POST", webhook.url, body=body, headers=headers, redirect=False)
+        response = http.request("POST", url, body=body, headers=headers)
+    except urllib3.exceptions.ProxyError as error:
+        return False, proxies.unreachable(_reason(error))
     except urllib3.exceptions.LocationValueError:
         return False, "ALERT_WEBHOOK_URL is not an address: write the whole one"
     except urllib3.exceptions.HTTPError as error:

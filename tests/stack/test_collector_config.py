@@ -74,9 +74,54 @@ def test_the_memory_limiter_comes_first_wherever_telemetry_comes_in():
     for file in SHIPPED.rglob("*.yaml"):
         config = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         for name, pipeline in config.get("service", {}).get("pipelines", {}).items():
-            inside = name.endswith("/out") and file.name != "receiver.yaml"
-            if not inside and name != "metrics/derived":
+            # Behind a connector: what comes there has passed the limiter already.
+            inside = name.endswith(("/out", "/remote", "/derived", "/graph")) and file.name != "receiver.yaml"
+            if not inside:
                 assert pipeline["processors"][0] == "memory_limiter", (file.name, name)
+
+
+def test_requests_are_cut_by_bytes_far_below_what_backends_and_gateways_take():
+    tempo = 8_000_000  # its and Loki's bursts; see test_collector_queues.py
+    gateway = 4 * 2**20  # gRPC's own limit, which gateway.yaml raises
+    for file, limit in (("base.yaml", tempo), ("remote.yaml", tempo), ("gateway/agent.yaml", gateway)):
+        exporters = yaml.safe_load((SHIPPED / file).read_text(encoding="utf-8"))["exporters"]
+        for name, exporter in exporters.items():
+            queue = exporter.get("protocol", {}).get("otlp", exporter)["sending_queue"]
+            assert queue["sizer"] == queue["batch"]["sizer"] == "bytes", name
+            assert queue["batch"]["max_size"] < limit, name
+            if "gateway" not in file:
+                assert queue["num_consumers"] <= 2, f"{name}: each holds a batch in memory while its backend is away"
+
+
+def test_span_metrics_tell_processes_apart_by_what_prometheus_makes_labels_of():
+    base = yaml.safe_load((SHIPPED / "base.yaml").read_text(encoding="utf-8"))
+    prometheus = yaml.safe_load((SHIPPED.parent / "prometheus" / "prometheus.yaml").read_text(encoding="utf-8"))
+    keys = base["connectors"]["span_metrics"]["resource_metrics_key_attributes"]
+    assert keys == prometheus["otlp"]["promote_resource_attributes"]
+
+
+def test_long_updates_are_decided_by_their_root():
+    sampling = yaml.safe_load((SHIPPED / "sampling.yaml").read_text(encoding="utf-8"))["processors"]["tail_sampling"]
+    assert sampling["decision_wait"] == "0s${env:SAMPLING_WAIT:-5m}"
+    assert sampling["decision_wait_after_root_received"] == "0s${env:SAMPLING_WAIT_AFTER_ROOT:-3s}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("SAMPLING_WAIT", "30", "missing unit in duration"),
+        ("SAMPLING_WAIT_AFTER_ROOT", "3", "missing unit in duration"),
+        ("COLLECTOR_INSTANCE_ID", 'the "first"', "invalid syntax"),
+        ("COLLECTOR_QUEUE_BYTES", "499999", "`min_size` must be less than or equal to `queue_size`"),
+    ],
+)
+async def test_the_collector_does_not_start_with_a_value_that_would_do_something_else(
+    tmp_path, variable, value, complaint
+):
+    collector = ShippedCollector(tmp_path, "base.yaml", "sampling.yaml", **{variable: value})
+    status, output = await collector.validate()
+    assert status == 1
+    assert complaint in output
 
 
 async def test_promtool_accepts_the_remote_write_of_the_guide(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from otelbot.demo.otlp import OtlpReceiver
 from tests.stack.services import ShippedCollector, eventually
-from tests.stack.stack_collector import impatient, send_all, span, stack_collector, traces
+from tests.stack.stack_collector import impatient, logs, send_all, span, stack_collector, traces
 
 pytestmark = pytest.mark.needs("stack")
 
@@ -100,3 +100,18 @@ async def test_an_agent_finds_its_gateways_by_dns(tmp_path, otlp):
         async with ShippedCollector(tmp_path / "agent", *files, **environ) as agent:
             await send_all(agent, ["one"])
             await otlp.wait_for(lambda: otlp.spans and otlp.logs and "one" in otlp.metrics)
+
+
+async def test_what_is_too_big_for_a_gateway_at_once_goes_in_parts(tmp_path, otlp):
+    """Its 16 MiB are 6 here, for less to send: what is over them, gRPC drops for good."""
+    gateway = stack_collector(tmp_path / "gateway", otlp.url, "gateway/gateway.yaml")
+    gateway.config["receivers"]["otlp"] = {"protocols": {"grpc": {"max_recv_msg_size_mib": 6}}}
+    address = f"127.0.0.1:{gateway.grpc_port}"
+    agent = ShippedCollector(tmp_path / "agent", "gateway/agent.yaml", GATEWAYS=address, GATEWAY_ENDPOINT=address)
+    bodies = [f"{number} " + "x" * 14000 for number in range(600)]
+    one = span("of one trace")
+    async with gateway, agent:
+        assert await agent.post("logs", logs(*bodies)) == 200
+        spans = [span(body, trace=one["traceId"], parent=one["spanId"]) for body in bodies]
+        assert await agent.post("traces", traces(*spans)) == 200
+        await otlp.wait_for(lambda: len(otlp.logs) == len(otlp.spans) == len(bodies), 20)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stack.stack_collector import impatient, send_all, stack_collector
+from tests.stack.stack_collector import gauge, impatient, logs, own_metrics, send_all, span, stack_collector, traces
 
 pytestmark = pytest.mark.needs("stack")
 
@@ -51,3 +51,34 @@ async def test_a_remote_that_is_away_keeps_nothing_from_the_stack_at_home(tmp_pa
         assert not remote.spans
         remote.clear_faults()
         await remote.wait_for(lambda: complete(remote))
+
+
+async def test_a_remote_whose_queue_is_full_keeps_nothing_from_the_stack_at_home(tmp_path, otlp, remote):
+    remote.answer_with(503, times=None)
+    collector = remote_collector(tmp_path, otlp, **remote.environ)
+    queue = collector.config["exporters"]["otlp_http/remote"]["sending_queue"]
+    queue |= {"queue_size": 100_000, "batch": {**queue["batch"], "min_size": 50_000}}
+    sent = []
+
+    async def lost() -> set[str]:
+        page = await own_metrics(collector)
+        return {
+            kind
+            for kind in ("spans", "metric_points", "log_records")
+            for name, value in page.items()
+            if value and f"enqueue_failed_{kind}" in name and 'exporter="otlp_http/remote"' in name
+        }
+
+    async with collector:
+        while len(await lost()) < 3:
+            assert len(sent) < 200, "its queues never became full"
+            name = f"{len(sent)} " + "x" * 5000
+            sent.append(name)
+            for signal, body in (("traces", traces(span(name))), ("logs", logs(name)), ("metrics", gauge(name, 1))):
+                assert await collector.post(signal, body) == 200
+        await otlp.wait_for(lambda: len(otlp.spans) == len(otlp.logs) == len(sent) and set(sent) <= otlp.metrics.keys())
+        failed = {name for name, value in (await own_metrics(collector)).items() if value and "enqueue_failed" in name}
+        assert all("otlp_http/remote" in name for name in failed)
+        remote.clear_faults()
+        await remote.wait_for(lambda: remote.spans and remote.logs and sent[0] in remote.metrics)
+    assert sorted(one.name for one in otlp.spans) == sorted(one.body for one in otlp.logs) == sorted(sent)

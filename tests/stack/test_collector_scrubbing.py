@@ -13,6 +13,7 @@ pytestmark = pytest.mark.needs("stack")
 
 PLAIN = f"before {TOKEN} after"
 QUOTED = f"before {TOKEN.replace(':', '%3a')} after"
+TWICE_QUOTED = f"before {TOKEN.replace(':', '%253A')} after"  # a URL within a URL
 #: What has the form of a number and a colon, and is no token.
 HARMLESS = "at 12:30 order 123456789:42 of https://example.com:8443/x"
 
@@ -28,6 +29,9 @@ def planted():
     return attributes(
         text=PLAIN,
         url=QUOTED,
+        twice=TWICE_QUOTED,
+        keys={"inner": {PLAIN: "in a map"}, "number": 7},
+        **{PLAIN: "in a key"},
         list=["one", PLAIN],
         map={"inner": {"deep": [PLAIN]}, "number": 7},
         harmless=HARMLESS,
@@ -46,6 +50,9 @@ def masked(text):
 def check(attributes_):
     assert masked(attributes_["text"])
     assert masked(attributes_["url"])
+    assert masked(attributes_["twice"])
+    assert attributes_["before **** after"] == "in a key"
+    assert "before **** after" in attributes_["keys"]
     # A list or map with a token in it becomes JSON.
     assert "one" in attributes_["list"]
     assert '"number":7' in attributes_["map"]
@@ -89,7 +96,8 @@ async def test_in_traces(collector, otlp):
 
 async def test_links_pass_as_they_are(collector, otlp):
     """The hole in the second line, which no processor can close: the first one, otelbot in the bot, masks them."""
-    link = {"traceId": "ab" * 16, "spanId": "cd" * 8, "attributes": attributes(link=PLAIN)}
+    state = f"vendor={TOKEN}"
+    link = {"traceId": "ab" * 16, "spanId": "cd" * 8, "traceState": state, "attributes": attributes(link=PLAIN)}
     assert await collector.post("traces", traces(span("update", links=[link]))) == 200
     (arrived,) = await otlp.wait_for_spans(1)
     assert arrived.links == [("ab" * 16, "cd" * 8, {"link": PLAIN})]
@@ -97,7 +105,13 @@ async def test_links_pass_as_they_are(collector, otlp):
 
 async def test_in_logs(collector, otlp):
     now = str(time.time_ns())
-    bodies = [PLAIN, {"text": PLAIN, "inner": {"deep": ["one", QUOTED]}, "number": 7}, ["one", {"text": PLAIN}]]
+    bodies = [
+        PLAIN,
+        {"text": PLAIN, "inner": {"deep": ["one", QUOTED]}, "number": 7, PLAIN: "in a key"},
+        ["one", {"text": PLAIN}],
+        {"inner": {PLAIN: "deeper"}, "number": 7},
+        ["one", {PLAIN: "deeper"}],
+    ]
     records = [
         {
             "timeUnixNano": now,
@@ -111,9 +125,12 @@ async def test_in_logs(collector, otlp):
     by_scope = {"scope": scope(), "schemaUrl": f"https://example.com/{TOKEN}", "logRecords": records}
     by_resource = {"resource": {"attributes": planted()}, "schemaUrl": f"https://example.com/{TOKEN}"}
     assert await collector.post("logs", {"resourceLogs": [{**by_resource, "scopeLogs": [by_scope]}]}) == 200
-    await otlp.wait_for(lambda: len(otlp.logs) == 3)
+    await otlp.wait_for(lambda: len(otlp.logs) == len(bodies))
 
-    text, tree, array = (record.body for record in otlp.logs)
+    text, tree, array, *deep_keys = (record.body for record in otlp.logs)
+    for body in deep_keys:  # which became JSON
+        assert '"before **** after":"deeper"' in body
+    assert tree["before **** after"] == "in a key"
     assert masked(text)
     assert masked(tree["text"])
     assert tree["inner"]["deep"][0] == "one"
@@ -154,7 +171,7 @@ async def test_in_metrics(collector, otlp):
             "name": f"{kind}.{TOKEN}",
             "description": PLAIN,
             "unit": f"{{{TOKEN}}}",
-            "metadata": attributes(source=PLAIN),
+            "metadata": attributes(source=PLAIN, **{PLAIN: "in a key"}),
             kind: data,
         }
         for kind, data in kinds.items()
@@ -177,7 +194,8 @@ async def test_in_metrics(collector, otlp):
     assert {metric.name for metric in arrived.metrics} == names
     for metric in arrived.metrics:
         assert (metric.description, metric.unit) == ("before **** after", "{****}")
-        assert metric.metadata[0].value.string_value == "before **** after"
+        metadata = {pair.key: pair.value.string_value for pair in metric.metadata}
+        assert metadata == {"source": "before **** after", "before **** after": "in a key"}
     (point,) = otlp.metrics["gauge.****"].points
     check(point[0])
     check(point[2])

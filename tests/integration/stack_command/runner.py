@@ -18,8 +18,9 @@ DOCKER = """#!/bin/sh
 echo "$*" >>"$FAKE_LOG"
 case "$*" in
     "compose version --short") echo "${FAKE_COMPOSE-2.39.1}" ;;
-    version*) [ -z "$FAKE_ENGINE" ] || { echo "$FAKE_ENGINE"; exit 1; }; echo 28.1.0 ;;
-    info*) exit "${FAKE_INFO:-1}" ;;
+    version*) [ -z "$FAKE_ENGINE" ] || { echo "$FAKE_ENGINE"; exit 1; }; echo "${FAKE_VERSION-28.1.0}" ;;
+    "image inspect"*) exit "${FAKE_IMAGE:-1}" ;;
+    "compose ls"*) echo "${FAKE_PROJECTS-[]}" ;;
     "compose ps"*) printf '%s\\n' $FAKE_RUNNING ;;
     "compose config"*) [ -z "$FAKE_REFUSED" ] || { echo "$FAKE_REFUSED"; exit 15; } ;;
     *) exit "${FAKE_STATUS:-0}" ;;
@@ -44,9 +45,14 @@ class Stack:
         self.environ |= {"PATH": f"{tools}:/usr/bin:/bin", "FAKE_LOG": str(self.log), "COLUMNS": "200"}
         self.environ |= dict(zip(("GRAFANA_PORT", "OTLP_GRPC_PORT", "OTLP_HTTP_PORT"), map(str, ports), strict=True))
 
-    async def run(self, command, *words, env=None, code=0, answer="", inside=False):
-        """:param inside: as from within the folder, without naming it."""
+    async def run(self, command, *words, env=None, code=0, answer="", inside=False, before=(), **options):
+        """:param inside: as from within the folder, without naming it.
+
+        :param before: a command that runs otelbot's.
+        :param options: of the process.
+        """
         process = await asyncio.create_subprocess_exec(
+            *before,
             OTELBOT,
             "stack",
             command,
@@ -57,6 +63,7 @@ class Stack:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            **options,
         )
         out, _ = await asyncio.wait_for(process.communicate(answer.encode()), 60)
         said = out.decode()
@@ -65,8 +72,8 @@ class Stack:
         assert process.returncode == code, said
         return said
 
-    async def check(self, env=None, code=0, *, inside=False):
-        report = json.loads(await self.run("check", "--json", env=env, code=code, inside=inside))
+    async def check(self, *words, env=None, code=0, **options):
+        report = json.loads(await self.run("check", "--json", *words, env=env, code=code, **options))
         assert report["ok"] is (code == 0)
         return {each["name"]: (each["status"], each["detail"]) for each in report["checks"]}
 

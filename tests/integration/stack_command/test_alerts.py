@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
@@ -46,21 +47,21 @@ class TestTelegram:
         [
             (401, "Unauthorized", "Telegram does not know the token: copy ALERT_TELEGRAM_TOKEN"),
             (404, "Not Found", "Telegram does not know the token: copy ALERT_TELEGRAM_TOKEN"),
-            (400, "Bad Request: chat not found", "the bot does not know 55: add it to the group"),
+            (400, "Bad Request: chat not found", "the bot does not know -55: add it to the group"),
             (
                 400,
                 "Bad Request: message thread not found",
                 "the group has no open topic 9: mend the number behind the colon",
             ),
-            (403, "Forbidden: bot was blocked by the user", "the bot may not write to 55: unblock it"),
+            (403, "Forbidden: bot was blocked by the user", "the bot may not write to -55: unblock it"),
             (500, "Internal Server Error", "Telegram has a fault of its own (status 500)"),
             (400, "Bad Request: something new", "Telegram refuses the message (status 400)"),
         ],
     )
     async def test_a_refusal_is_said_in_words_that_help(self, stack, telegram, status, description, said):
-        stack.set(ALERT_TELEGRAM_CHATS="55:9")
+        stack.set(ALERT_TELEGRAM_CHATS="-55:9")
         telegram.fail("sendMessage", status, description)
-        assert f"✗ telegram 55:9: {said}" in await stack.run("test-alert", code=1)
+        assert f"✗ telegram -55:9: {said}" in await stack.run("test-alert", code=1)
 
     async def test_a_group_that_moved_and_a_bot_that_is_too_fast(self, stack, telegram):
         telegram.fail("sendMessage", 400, "Bad Request: group chat was upgraded", migrate_to_chat_id=-100777)
@@ -79,9 +80,50 @@ class TestTelegram:
         telegram.garble("sendMessage", b"<html>", status=502)
         assert "is not the Bot API: mend TELEGRAM_API_URL" in await stack.run("test-alert", code=1)
 
+    async def test_through_a_proxy_where_telegram_is_blocked(self, stack, telegram):
+        async with Proxy() as proxy:
+            stack.set(ALERT_TELEGRAM_CHATS="55", TELEGRAM_API_URL="http://telegram.invalid")
+            proxied = f"http://user:hunter%32@127.0.0.1:{proxy.port}"
+            assert "✓ telegram 55: sent" in await stack.run("test-alert", env={"ALERT_PROXY": proxied})
+        [head] = proxy.heads
+        assert head.startswith(f"POST http://telegram.invalid/bot{TOKEN}/sendMessage ")
+        assert f"Basic {base64.b64encode(b'user:hunter2').decode()}" in head
+
+    @pytest.mark.parametrize(
+        ("proxy", "said"),
+        [
+            ("http://user:hunter2@127.0.0.1:1", "the proxy can't be reached (connection refused): mend ALERT_PROXY"),
+            ("socks5://user:hunter2@127.0.0.1:1", "mend ALERT_PROXY"),
+        ],
+    )
+    async def test_a_proxy_that_is_not_there(self, stack, telegram, proxy, said):
+        env = {"ALERT_PROXY": proxy, "TELEGRAM_API_URL": "http://telegram.invalid"}
+        words = await stack.run("test-alert", env=env, code=1)
+        assert said in words
+        assert "hunter2" not in words
+
     async def test_nobody_there(self, stack, telegram):
         said = await stack.run("test-alert", env={"TELEGRAM_API_URL": "http://127.0.0.1:1"}, code=1)
         assert "Telegram can't be reached (connection refused)" in said
+
+
+class Proxy:
+    """An HTTP proxy that answers everything as Telegram does when it has taken a message."""
+
+    async def __aenter__(self):
+        self.heads = []
+        self.server = await asyncio.start_server(self.answer, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self.server.close()
+
+    async def answer(self, reader, writer):
+        self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 11\r\n\r\n{"ok":true}')
+        await writer.drain()
+        writer.close()
 
 
 class Mail:
@@ -103,6 +145,7 @@ class Mail:
         self.envelopes = []
         self.refused = set()
         self.encrypted = True
+        self.password = "hunter2"
 
     async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802 - aiosmtpd's name
         if address in self.refused:
@@ -122,7 +165,7 @@ class Mail:
 
     def protocol(self):
         def authenticate(server, session, envelope, mechanism, login):
-            return AuthResult(success=login.password == b"hunter2", handled=False)
+            return AuthResult(success=login.password == self.password.encode(), handled=False)
 
         encryption = {"tls_context": self.context, "require_starttls": True} if self.encrypted else {}
         return SMTP(
@@ -169,6 +212,26 @@ class TestEmail:
         stack.set(SMTP_SKIP_VERIFY="true")
         await stack.run("test-alert")
         assert len(mail.envelopes) == 1
+
+    async def test_a_password_of_any_letters_is_sent_as_grafana_sends_it(self, stack, mail):
+        mail.password = "گذرواژه"
+        stack.set(SMTP_PASSWORD=mail.password)
+        await stack.run("test-alert")
+        stack.set(SMTP_PASSWORD=mail.password[1:])
+        assert "does not take the user and the password" in await stack.run("test-alert", code=1)
+
+    @pytest.mark.parametrize(
+        ("values", "said"),
+        [
+            ({"SMTP_HOST": "a..b"}, "SMTP_HOST is not a server's name"),
+            ({"SMTP_HOST": "[::1]", "SMTP_PORT": "1"}, "[::1]:1 can't be reached (connection refused): mend SMTP_HOST"),
+            ({"SMTP_FROM": "مدیر@example.org"}, "is not a bare e-mail address in Latin letters"),
+            ({"ALERT_EMAIL_TO": "مدیر@example.org"}, "takes only addresses in Latin letters: mend ALERT_EMAIL_TO"),
+        ],
+    )
+    async def test_what_can_not_be_written_or_reached_is_a_sentence(self, stack, mail, values, said):
+        stack.set(**values)
+        assert said in await stack.run("test-alert", code=1)
 
     async def test_a_server_without_encryption_gets_no_password(self, stack, mail):
         mail.encrypted = False
@@ -239,6 +302,14 @@ class TestWebhook:
         [alert] = content["alerts"]
         assert {"status", "labels", "annotations", "startsAt", "endsAt", "generatorURL", "fingerprint"} <= set(alert)
         assert headers["Content-Type"] == "application/json"
+
+    async def test_user_and_password_of_the_address_are_sent_as_go_sends_them(self, stack, hook):
+        address = stack.values["ALERT_WEBHOOK_URL"].replace("http://", "http://me:p%40ss%D8%A7@")
+        stack.set(ALERT_WEBHOOK_URL=address)
+        await stack.run("test-alert")
+        [(headers, _)] = hook.requests
+        proof = base64.b64encode("me:p@ss\u0627".encode()).decode()
+        assert headers["Authorization"] == f"Basic {proof}"
 
     async def test_without_a_secret_it_is_not_signed(self, stack, hook):
         stack.set(ALERT_WEBHOOK_SECRET="")

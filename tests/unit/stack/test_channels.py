@@ -10,6 +10,7 @@ from otelbot.stack import channels
 from otelbot.stack.channels import Chat
 from tests.support import TOKEN
 
+PERSIAN = str.maketrans("0123456789", "".join(map(chr, range(0x6F0, 0x6FA))))
 TELEGRAM = {"ALERT_TELEGRAM_TOKEN": TOKEN, "ALERT_TELEGRAM_CHATS": "-1001234567890:42, 55"}
 EMAIL = {
     "ALERT_EMAIL_TO": "ops@example.org, boss@example.org",
@@ -59,6 +60,9 @@ FAULTS = [
     ({"ALERT_TELEGRAM_CHATS": "0"}, "ALERT_TELEGRAM_CHATS", "telegram"),
     ({"ALERT_TELEGRAM_CHATS": "55:"}, "ALERT_TELEGRAM_CHATS", "telegram"),
     ({"ALERT_TELEGRAM_CHATS": "55:topic"}, "ALERT_TELEGRAM_CHATS", "telegram"),
+    ({"ALERT_TELEGRAM_CHATS": "55:42"}, "ALERT_TELEGRAM_CHATS", "telegram"),
+    ({"ALERT_TELEGRAM_CHATS": "-55:0"}, "ALERT_TELEGRAM_CHATS", "telegram"),
+    ({"ALERT_TELEGRAM_TOKEN": TOKEN.translate(PERSIAN)}, "ALERT_TELEGRAM_TOKEN", "telegram"),
     ({"ALERT_TELEGRAM_CHATS": TOKEN}, "ALERT_TELEGRAM_CHATS", "telegram"),
     ({"ALERT_TELEGRAM_CHATS": ",".join(map(str, range(1, 12)))}, "ALERT_TELEGRAM_CHATS", "telegram"),
     ({"ALERT_EMAIL_TO": "ops"}, "ALERT_EMAIL_TO", "email"),
@@ -66,6 +70,9 @@ FAULTS = [
     ({"SMTP_HOST": ""}, "SMTP_HOST", "email"),
     ({"SMTP_HOST": "smtp://mail.example.org"}, "SMTP_HOST", "email"),
     ({"SMTP_HOST": "mail.example.org:587"}, "SMTP_HOST", "email"),
+    ({"SMTP_HOST": "a..b"}, "SMTP_HOST", "email"),
+    ({"SMTP_HOST": "::1"}, "SMTP_HOST", "email"),
+    ({"SMTP_PORT": "587".translate(PERSIAN)}, "SMTP_PORT", "email"),
     ({"SMTP_PORT": "0"}, "SMTP_PORT", "email"),
     ({"SMTP_PORT": "70000"}, "SMTP_PORT", "email"),
     ({"SMTP_PORT": "smtp"}, "SMTP_PORT", "email"),
@@ -73,6 +80,11 @@ FAULTS = [
     ({"SMTP_USER": "", "SMTP_FROM": "a@example.org"}, "SMTP_USER", "email"),
     ({"SMTP_USER": "alerts"}, "SMTP_FROM", "email"),
     ({"SMTP_FROM": "alerts"}, "SMTP_FROM", "email"),
+    ({"SMTP_FROM": "bot@mail"}, "SMTP_FROM", "email"),
+    ({"SMTP_FROM": "a@10.0.0.5"}, "SMTP_FROM", "email"),
+    ({"SMTP_FROM": "a..b@x.org"}, "SMTP_FROM", "email"),
+    ({"SMTP_FROM": "otelbot <a@b.org>"}, "SMTP_FROM", "email"),
+    ({"SMTP_FROM": "مدیر@example.org"}, "SMTP_FROM", "email"),
     ({"SMTP_SKIP_VERIFY": "yes"}, "SMTP_SKIP_VERIFY", "email"),
     ({"ALERT_WEBHOOK_URL": ""}, "ALERT_WEBHOOK_URL", "webhook"),
     ({"ALERT_WEBHOOK_URL": "example.org/hook"}, "ALERT_WEBHOOK_URL", "webhook"),
@@ -84,6 +96,13 @@ FAULTS = [
     ({"ALERT_LANGUAGE": "de"}, "ALERT_LANGUAGE", ""),
     ({"ALERT_TIMEZONE": "Tehran"}, "ALERT_TIMEZONE", ""),
     ({"ALERT_TIMEZONE": "../etc/passwd"}, "ALERT_TIMEZONE", ""),
+    ({"ALERT_TIMEZONE": "Factory"}, "ALERT_TIMEZONE", ""),
+    ({"ALERT_TIMEZONE": "localtime"}, "ALERT_TIMEZONE", ""),
+    ({"ALERT_TIMEZONE": "posix/Asia/Tehran"}, "ALERT_TIMEZONE", ""),
+    ({"ALERT_TIMEZONE": "right/UTC"}, "ALERT_TIMEZONE", ""),
+    ({"ALERT_PROXY": "hunter2$"}, "ALERT_PROXY", ""),
+    ({"ALERT_PROXY": "ftp://user:hunter2$@proxy:1"}, "ALERT_PROXY", ""),
+    ({"ALERT_PROXY": "http://proxy:1/path"}, "ALERT_PROXY", ""),
     ({"ALERT_MUTE": "night"}, "ALERT_MUTE", ""),
     ({"ALERT_MUTE": "25:00-07:00"}, "ALERT_MUTE", ""),
     ({"ALERT_MUTE": "23:60-07:00"}, "ALERT_MUTE", ""),
@@ -114,7 +133,61 @@ def test_a_mail_server_that_nobody_is_to_get_mail_from_is_no_fault():
     assert channels.read({"SMTP_HOST": "mail.example.org"}).problems == ()
 
 
-NAMES = [*EVERYTHING, "SMTP_PORT", "SMTP_FROM", "ALERT_LANGUAGE", "ALERT_MUTE", "ALERT_TIMEZONE", "ALERT_COOLDOWN_INFO"]
+@pytest.mark.parametrize("host", ["mail_1.example.org", "mail", "[2001:db8::1]", "10.0.0.5"])
+def test_names_and_addresses_of_mail_servers(host):
+    assert channels.read(EMAIL | {"SMTP_HOST": host}).email.host == host
+
+
+@pytest.mark.parametrize(
+    ("host", "mend"),
+    [("mail.example.org:465", "put the port into SMTP_PORT (465)"), ("2001:db8::1", "needs brackets")],
+)
+def test_how_a_mail_server_is_written_is_said(host, mend):
+    [problem] = channels.read(EMAIL | {"SMTP_HOST": host}).problems
+    assert mend in problem.sentence
+
+
+@pytest.mark.parametrize("sender", ["bot@mail", "a@10.0.0.5", "a..b@x.org", "otelbot <a@b.org>", "a@b.org\n"])
+def test_a_sender_that_keeps_grafana_from_starting_is_a_fault_also_without_mail(sender):
+    problems = channels.read({"SMTP_FROM": sender}).problems
+    assert [problem.variable for problem in problems] == ([] if sender.endswith("\n") else ["SMTP_FROM"])
+
+
+def test_digits_of_persian_and_arabic_keyboards_are_read_where_only_otelbot_reads():
+    arabic = str.maketrans("0123456789", "".join(map(chr, range(0x660, 0x66A))))
+    written = {
+        "ALERT_TELEGRAM_CHATS": f"{'-1001:42'.translate(PERSIAN)}\u060c {'55'.translate(arabic)}",
+        "ALERT_MUTE": "23:00-07:30".translate(PERSIAN),
+        "ALERT_COOLDOWN_ERROR": "10m".translate(PERSIAN),
+    }
+    found = channels.read(TELEGRAM | written)
+    assert found.problems == ()
+    assert list(map(str, found.telegram.chats)) == ["-1001:42", "55"]
+    assert (found.quiet[0].start, found.quiet[0].end, found.cooldowns["error"]) == (1380, 450, "10m")
+
+
+def test_time_zones_where_the_machine_knows_none(monkeypatch):
+    monkeypatch.setattr(channels, "available_timezones", set)
+    for zone, faults in (("Asia/Tehran", 0), ("localtime", 1), ("posix/UTC", 1), ("../etc", 1)):
+        assert len(channels.read({"ALERT_TIMEZONE": zone}).problems) == faults, zone
+
+
+def test_a_proxys_password_is_not_in_what_is_logged():
+    found = channels.read({"ALERT_PROXY": "socks5://user:hunter2@proxy:1080"})
+    assert found.proxy
+    assert "hunter2" not in repr(found)
+
+
+NAMES = [
+    *EVERYTHING,
+    "ALERT_PROXY",
+    "SMTP_PORT",
+    "SMTP_FROM",
+    "ALERT_LANGUAGE",
+    "ALERT_MUTE",
+    "ALERT_TIMEZONE",
+    "ALERT_COOLDOWN_INFO",
+]
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.text(max_size=60)))

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from otelbot.stack import checkfiles, env
+from otelbot.stack import checkfiles, env, mail
 from otelbot.stack.commands import _READERS, PROFILES
 from otelbot.stack.machine import PORTS
 
@@ -24,8 +26,10 @@ SERVICES = COMPOSE["services"]
 EXAMPLE_TEXT = (ROOT / ".env.example").read_text(encoding="utf-8")
 EXAMPLE = env.examples(EXAMPLE_TEXT)
 VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(?::([-+?])((?:[^${}]|\$\{[^}]*\})*))?\}")
-#: Read by `otelbot stack` alone.
-OURS = re.compile(r"ALERT_(TELEGRAM_CHATS|EMAIL_TO|LANGUAGE|MUTE|TIMEZONE|COOLDOWN_[A-Z]+)|TELEGRAM_API_URL")
+#: Read by `otelbot stack` or by Docker Compose itself.
+OURS = re.compile(
+    r"ALERT_(TELEGRAM_CHATS|EMAIL_TO|LANGUAGE|MUTE|TIMEZONE|COOLDOWN_[A-Z]+)|TELEGRAM_API_URL|COMPOSE_PROFILES"
+)
 #: Of the Collector's variables those that only tests and other deployments change.
 PLACES = re.compile(
     r"COLLECTOR_(HOST|[A-Z_]*PORT|QUEUE_DIR|QUEUE_MOUNT|MEMORY_MIB|ENDPOINT)|FETCHER_[A-Z_]+|[A-Z]+_OTLP_ENDPOINT"
@@ -251,8 +255,54 @@ def test_e_mail_is_off_without_a_server_and_goes_encrypted_with_one():
     assert resolved(settings["GF_SMTP_ENABLED"]) == ""
     assert resolved(settings["GF_SMTP_ENABLED"], {"SMTP_HOST": "mail"}) == "true"
     assert resolved(settings["GF_SMTP_HOST"], {"SMTP_HOST": "mail"}) == "mail:587"
-    assert resolved(settings["GF_SMTP_FROM_ADDRESS"], {"SMTP_USER": "a@example.org"}) == "a@example.org"
     assert settings["GF_SMTP_STARTTLS_POLICY"] == "MandatoryStartTLS"
+
+
+#: pkg/util/validation.go of Grafana, without which it does not start.
+_TEXT = r"a-zA-Z\u00A0-\uD7FF\uF900-\uFDCF\uFDF0-\uFFEF"
+_ATOM = rf"[{_TEXT}0-9!#$%&'*+\-/=?^_`{{|}}~]+"
+_LABEL = rf"(?:[{_TEXT}0-9]|[{_TEXT}0-9][{_TEXT}0-9._~-]*[{_TEXT}0-9])"
+GRAFANAS_ADDRESS = re.compile(rf"{_ATOM}(\.{_ATOM})*@({_LABEL}\.)+([{_TEXT}]|[{_TEXT}][{_TEXT}0-9_~-]*[{_TEXT}])\.?")
+
+
+@pytest.mark.parametrize("values", [{}, {"SMTP_USER": "apikey"}, {"SMTP_FROM": "", "SMTP_USER": "a@mail"}])
+def test_grafana_takes_the_sender_also_where_nobody_sends_mail(values):
+    assert not GRAFANAS_ADDRESS.fullmatch("grafana@localhost")
+    assert GRAFANAS_ADDRESS.fullmatch(resolved(SERVICES["grafana"]["environment"]["GF_SMTP_FROM_ADDRESS"], values))
+
+
+@given(st.from_regex(mail._SENDER, fullmatch=True))
+def test_a_sender_that_is_let_through_is_one_that_grafana_takes(sender):
+    assert GRAFANAS_ADDRESS.fullmatch(sender)
+
+
+def test_a_proxy_is_for_what_is_outside_only():
+    settings = SERVICES["grafana"]["environment"]
+    for name in ("HTTPS_PROXY", "HTTP_PROXY"):
+        assert resolved(settings[name]) == ""
+        assert resolved(settings[name], {"ALERT_PROXY": "http://proxy:3128"}) == "http://proxy:3128"
+    assert {"prometheus", "tempo", "loki", "localhost", "127.0.0.1"} <= set(settings["NO_PROXY"].split(","))
+
+
+def test_what_writes_to_disk_has_the_time_for_it():
+    for name in ("otel-collector", "prometheus", "tempo", "loki"):
+        assert 30 <= int(SERVICES[name]["stop_grace_period"].removesuffix("s")) <= 60
+
+
+def test_what_is_in_memory_has_a_limit():
+    for service in SERVICES.values():
+        assert all("size=" in each for each in service.get("tmpfs", ()))
+
+
+def test_the_bots_image_gets_a_certain_otelbot():
+    assert SERVICES["bot"]["build"]["args"]["OTELBOT_VERSION"] == "${OTELBOT_VERSION:-}"
+    script = (
+        (ROOT / "Dockerfile").read_text(encoding="utf-8").partition("\nRUN if")[2].partition("/requirements.txt")[0]
+    )
+    script = "if" + script.replace("/venv/bin/pip", "echo").replace("\\\n", " ")
+    for environ, said in (({"OTELBOT_VERSION": "1.2"}, "otelbot==1.2"), ({}, "otelbot")):
+        ended = subprocess.run(["sh", "-ec", script], env=environ, capture_output=True, text=True, check=True)
+        assert ended.stdout.splitlines()[0] == f"install {said}"
 
 
 def test_retention_is_a_setting_of_each_store():
@@ -313,7 +363,8 @@ class TestGrafanasPassword:
 
 def test_the_bots_image_never_holds_secrets_and_does_not_run_as_root():
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    assert {".env", ".git"} <= set(ignored)
+    assert {".env", ".env.*", ".git"} <= set(ignored)
+    assert "!.env.example" in ignored  # the wheel that is built in a clone has it
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     assert f"USER {SERVICES['bot']['user']}" in lines
     assert json.loads(lines[-1].removeprefix("CMD ")) == ["otelbot-instrument", "python", "bot.py"]

@@ -63,8 +63,8 @@ def test_force_writes_it_and_leaves_the_old_one_beside_it(folder):
     assert (folder / "a.old").read_bytes() == b"mine"
 
 
-def test_the_users_own_file_is_never_written_again(folder):
-    [own] = files.OWN
+@pytest.mark.parametrize("own", files.OWN)
+def test_the_users_own_file_is_never_written_again(folder, own):
     write(folder, {own: b"1"})
     (folder / own).write_bytes(b"mine")
     assert write(folder, {own: b"2"}, force=True).kept == [own]
@@ -98,6 +98,11 @@ def test_a_broken_manifest_loses_nothing(folder, content):
     (folder / files.MANIFEST).write_text(content)
     (folder / "a").write_bytes(b"mine")
     assert write(folder, {"a": b"2"}).kept == ["a"]
+
+
+def test_the_repositorys_own_gitignore_is_not_the_stacks():
+    assert b".venv" in (files.source() / ".gitignore").read_bytes()
+    assert b".venv" not in files.packaged()[".gitignore"]
 
 
 def test_a_place_that_can_not_be_written_is_said(folder):
