@@ -62,7 +62,10 @@ _FORMS: dict[str, tuple[Callable[[str], object], str]] = {
     "TELEGRAM_API_URL": (is_url, "an http:// or https:// address"),
     "COLLECTOR_INSTANCE_ID": (_form(r"[A-Za-z0-9_.:-]+"), "a name of letters, digits, dots and dashes"),
     "COLLECTOR_LOG_LEVEL": (_form("debug|info|warn|error"), "debug, info, warn or error"),
-    "COLLECTOR_QUEUE_BYTES": (_WHOLE.fullmatch, "a whole number of bytes"),
+    "COLLECTOR_QUEUE_BYTES": (
+        lambda text: _WHOLE.fullmatch(text) and int(text) >= 500_000,
+        "a whole number of bytes of at least 500000, one request",
+    ),
     "COLLECTOR_QUEUE_FILE_BYTES": (_WHOLE.fullmatch, "a whole number of bytes"),
     "SAMPLING_SLOW_MS": (_WHOLE.fullmatch, "a whole number of milliseconds"),
     "SAMPLING_PERCENT": (

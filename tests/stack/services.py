@@ -293,7 +293,7 @@ class Prometheus(Server):
             f"--web.listen-address=127.0.0.1:{self.ready_port}",
             f"--storage.tsdb.path={self.folder / 'data'}",
             "--web.enable-otlp-receiver",
-            "--enable-feature=exemplar-storage",
+            "--enable-feature=exemplar-storage,created-timestamp-zero-ingestion",
         ]
 
     async def query(self, promql: str) -> list[tuple[dict[str, str], float]]:
