@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otelbot.alerts.promql import select
-from otelbot.alerts.rules import TELEMETRY_MISSING
+from otelbot.alerts.stack_rules import TELEMETRY_MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from otelbot.alerts.rules import Rule
+    from otelbot.alerts.rule import Rule
 
 RUNBOOKS = "otelbot-runbooks"  #: uid of the dashboard that shows them
 _PROMETHEUS = "prometheus"  #: uid of the datasource

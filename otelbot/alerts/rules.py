@@ -1,4 +1,5 @@
-"""Every alert rule, once. `render.py` writes Grafana's and Prometheus' files from it.
+"""Every alert rule, once; those about the stack itself are in `stack_rules.py`. `render.py` writes Grafana's and
+Prometheus' files from them.
 
 A rule has a value (a PromQL expression for each service), a limit, and what it says in English and in Persian. In the
 texts `{value}` is the value in its unit and `{service_name}`, or any other label, that of the series. A `uid` never
@@ -7,47 +8,15 @@ changes: Grafana keeps a rule that leaves its file, so one that is retired is pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
-
 from otelbot import signals
 from otelbot.alerts.promql import BY, grown, label, or_zero, quantile, series
-
-Severity = Literal["info", "warning", "error", "critical"]
-Unit = Literal["bytes", "seconds", "ratio", "count", "times"]
+from otelbot.alerts.rule import Rule, Text
+from otelbot.alerts.stack_rules import COLLECTOR_DISK, COLLECTOR_LOSES, COLLECTOR_QUEUE, PART_DOWN, TELEMETRY_MISSING
 
 SLO = 0.99  #: share of the updates that are handled without an error
 _ERRORS = f'{label(signals.UPDATE_OUTCOME)}=~"error|error_handled"'
 #: Updates within a window; what fails of fewer than these says little.
 _FEW = {"5m": 20, "30m": 20, "1h": 100, "6h": 100}
-
-
-class Text(NamedTuple):
-    en: str
-    fa: str
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One alert rule: it is pending when `expr` is beyond `threshold`, and fires after `wait` seconds of that."""
-
-    uid: str
-    title: Text
-    severity: Severity
-    expr: str  #: with `$select` of promql.py
-    above: bool  #: whether it fires above the threshold, or below
-    threshold: float
-    unit: Unit
-    wait: int  #: seconds
-    keep: int  #: seconds that it goes on firing after the last breach, so that it does not flap
-    summary: Text
-    description: Text
-    every: Literal[10, 30, 60] = 10  #: seconds between evaluations: what looks at more series or hours costs more
-
-    @property
-    def runbook(self) -> str:
-        """The file in docs/runbooks/."""
-        return f"{self.uid.removeprefix('otelbot-')}.md"
 
 
 def burn(window: str) -> str:
@@ -83,14 +52,6 @@ _REDIS_FAILURES = series(signals.DB_CONNECTION_FAILURES, f'{_SYSTEM}="redis"')
 _UNAUTHORIZED = series(signals.API_REJECTIONS, 'reason="unauthorized"')
 _CONFLICTS = series(signals.POLLING_FAILURES, 'error_type="TelegramConflictError"')
 _USED = series(signals.DB_CONNECTIONS, f'{label(signals.DB_CONNECTION_STATE)}="used"')
-#: What an exporter failed to send for good or could not even queue, and what sampling lost before it could decide.
-_FAILURES = (
-    '{__name__=~"otelcol_exporter_(send|enqueue)_failed_(spans|metric_points|log_records)'
-    '|otelcol_processor_tail_sampling_(sampling_trace_dropped_too_early|traces_dropped_too_large)"}'
-)
-_LOST_UNTIL = 'sum by (exporter) (label_replace(last_over_time({}), "exporter", "tail_sampling", "exporter", ""))'
-_LOST = _LOST_UNTIL.format(f"{_FAILURES}[5m]")
-_LOST_BEFORE = _LOST_UNTIL.format(f"{_FAILURES}[1h] offset 5m")
 _POOL = f"{BY}, {_SYSTEM}, {label(signals.DB_POOL)}"
 
 MEMORY_HIGH = Rule(
@@ -412,93 +373,6 @@ TELEMETRY_DROPPED = Rule(
         "در ۵ دقیقه: Collector بیش از گنجایش حافظهٔ ربات در دسترس نبوده یا داده‌ها را نمی‌پذیرد.",
     ),
 )
-TELEMETRY_MISSING = Rule(
-    "otelbot-telemetry-missing",
-    Text("No telemetry", "نرسیدن داده‌های پایش"),
-    "error",
-    f"count({series(signals.PROCESS_UPTIME)}) or vector(0)",
-    above=False,
-    threshold=1,
-    unit="count",
-    wait=60,
-    keep=0,
-    summary=Text("No bot's metrics arrive", "متریکی از هیچ رباتی نمی‌رسد"),
-    description=Text(
-        "For more than 5 minutes, or since this stack began. Does the Collector run, and do the bots send to it"
-        " (otelbot doctor)? Nothing else can alert about bots now.",
-        "بیش از ۵ دقیقه است، یا از آغاز این مجموعه. آیا Collector اجرا می‌شود و ربات‌ها به آن می‌فرستند (otelbot doctor)؟"
-        " اکنون هشدار دیگری دربارهٔ ربات‌ها کار نمی‌کند.",
-    ),
-)
-COLLECTOR_QUEUE = Rule(
-    "otelbot-collector-queue",
-    Text("Collector's queue fills", "پر شدن صف Collector"),
-    "warning",
-    "max by (exporter, data_type) (otelcol_exporter_queue_size / otelcol_exporter_queue_capacity)",
-    above=True,
-    threshold=0.5,
-    unit="ratio",
-    wait=120,
-    keep=60,
-    summary=Text(
-        "The queue of {exporter} for {data_type} is {value} full",
-        "صف {data_type} در {exporter} به اندازهٔ {value} پر است",
-    ),
-    description=Text(
-        "Its back end is away or too slow: see the health of Prometheus, Tempo and Loki. What does not fit is refused.",
-        "مقصد آن در دسترس نیست یا کند است: سلامت Prometheus و Tempo و Loki را ببینید. آنچه جا نشود رد می‌شود.",
-    ),
-)
-COLLECTOR_DISK = Rule(
-    "otelbot-collector-disk",
-    Text("Disk fills", "پر شدن دیسک"),
-    "warning",
-    "max by (host_name, mountpoint) (system_filesystem_utilization_ratio)",
-    above=True,
-    threshold=0.85,
-    unit="ratio",
-    wait=300,
-    keep=300,
-    summary=Text("The disk of {mountpoint} is {value} full", "دیسک {mountpoint} به اندازهٔ {value} پر است"),
-    description=Text(
-        "Beyond 100 % the Collector's queue and every database on it stop. Lower a retention or give it more room.",
-        "در ۱۰۰٪ صف Collector و همهٔ پایگاه‌های دادهٔ روی آن می‌ایستند. مدت نگهداری را کم یا فضا را زیاد کنید.",
-    ),
-)
-
-PART_DOWN = Rule(
-    "otelbot-part-down",
-    Text("Part of the stack down", "از کار افتادن بخشی از مجموعه"),
-    "error",
-    "min by (job) (up)",
-    above=False,
-    threshold=1,
-    unit="count",
-    wait=120,
-    keep=0,
-    summary=Text("{job} does not answer", "{job} پاسخ نمی‌دهد"),
-    description=Text(
-        "For 2 minutes. See `docker compose ps` and its log. What it would have stored waits in the Collector's queue.",
-        "۲ دقیقه است. `docker compose ps` و لاگ آن را ببینید. داده‌های آن در صف Collector می‌مانند.",
-    ),
-)
-COLLECTOR_LOSES = Rule(
-    "otelbot-collector-loses",
-    Text("Collector loses telemetry", "از دست رفتن داده‌ها در Collector"),
-    "warning",
-    f"({_LOST} - {_LOST_BEFORE}) >= 0 or {_LOST} or 0 * max by (exporter) (otelcol_exporter_queue_capacity)",
-    above=True,
-    threshold=0,
-    unit="count",
-    wait=30,
-    keep=300,
-    summary=Text("{exporter} lost {value} items within 5 minutes", "{exporter} در ۵ دقیقه {value} مورد را از دست داد"),
-    description=Text(
-        "Its back end refused them for good, or the queue was full. The Collector's log has the answer it got.",
-        "مقصد آن‌ها را برای همیشه رد کرد یا صف پر بود. پاسخی که گرفته در لاگ Collector است.",
-    ),
-)
-
 RULES: tuple[Rule, ...] = (
     MEMORY_HIGH,
     ERROR_RATE,

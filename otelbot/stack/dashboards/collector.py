@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from otelbot import signals
-from otelbot.alerts import rules
+from otelbot.alerts import rules, stack_rules
 from otelbot.alerts.promql import series
 from otelbot.stack.dashboards.dashboard import Dashboard, Row
 from otelbot.stack.dashboards.links import logs, traces
@@ -47,7 +47,7 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Processes heard of",
                     "Bots' processes whose metrics came within 5 minutes, by way of the Collector, to Prometheus.",
-                    **shown(rules.TELEMETRY_MISSING, "processes"),
+                    **shown(stack_rules.TELEMETRY_MISSING, "processes"),
                     link=_LOGS,
                 ),
                 Panel(
@@ -67,13 +67,13 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Lost by the Collector",
                     "Items, within 5 minutes, that a back end refused for good or that a full queue had no room for.",
-                    **shown(rules.COLLECTOR_LOSES, "{{exporter}}"),
+                    **shown(stack_rules.COLLECTOR_LOSES, "{{exporter}}"),
                     link=_LOGS,
                 ),
                 Panel(
                     "Queues",
                     "How full the Collector's queues on disk are; they grow while a back end is away.",
-                    **shown(rules.COLLECTOR_QUEUE, "{{exporter}} {{data_type}}"),
+                    **shown(stack_rules.COLLECTOR_QUEUE, "{{exporter}} {{data_type}}"),
                     link=_LOGS,
                 ),
             ),
@@ -84,7 +84,7 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Running",
                     "1 is a part that answers Prometheus, 0 one that does not.",
-                    **shown(rules.PART_DOWN, "{{job}}"),
+                    **shown(stack_rules.PART_DOWN, "{{job}}"),
                     link=_LOGS,
                 ),
                 Panel(
@@ -102,7 +102,7 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Disk",
                     "How full the disk is that the Collector's queue, and with it the databases of the stack, are on.",
-                    **shown(rules.COLLECTOR_DISK, "{{host_name}} {{mountpoint}}"),
+                    **shown(stack_rules.COLLECTOR_DISK, "{{host_name}} {{mountpoint}}"),
                     link=_LOGS,
                 ),
                 Panel(

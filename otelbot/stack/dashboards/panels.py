@@ -28,7 +28,7 @@ from otelbot.alerts.promql import select
 from otelbot.stack.dashboards.links import SELECT, Link
 
 if TYPE_CHECKING:
-    from otelbot.alerts.rules import Rule
+    from otelbot.alerts.rule import Rule
 
 Kind = Literal["lines", "bars", "stat", "table", "ranking", "heatmap", "logs", "traces", "map", "alerts", "text"]
 
