@@ -269,10 +269,17 @@ class Collector(ShippedCollector):
 
 
 class Prometheus(Server):
-    """Takes OTLP metrics and answers PromQL."""
+    """The stack's Prometheus, with its own file: takes OTLP metrics and answers PromQL.
+
+    It scrapes, every 5 s, only what `targets` has a port for, by the name of the job.
+    """
 
     name = "prometheus"
     ready_path = "/-/ready"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.targets: dict[str, int] = {}
 
     @property
     def url(self) -> str:
@@ -283,7 +290,16 @@ class Prometheus(Server):
         return self.folder / "prometheus.yaml"
 
     def write_config(self) -> Path:
-        self.config_file.write_text(yaml.safe_dump(PROMETHEUS_CONFIG), encoding="utf-8")
+        folder = SHIPPED.parent / "prometheus"
+        config = yaml.safe_load((folder / "prometheus.yaml").read_text(encoding="utf-8"))
+        config["rule_files"] = [str(folder / file) for file in config["rule_files"]]
+        config["global"] = {"scrape_interval": "5s", "evaluation_interval": "5s"}
+        config["scrape_configs"] = [
+            job | {"static_configs": [{"targets": [f"127.0.0.1:{self.targets[job['job_name']]}"]}]}
+            for job in config["scrape_configs"]
+            if job["job_name"] in self.targets
+        ]
+        self.config_file.write_text(yaml.safe_dump(config), encoding="utf-8")
         return self.config_file
 
     def command(self) -> list[str]:
@@ -308,25 +324,6 @@ class Prometheus(Server):
 
     async def by(self, label: str, promql: str) -> dict[str, float]:
         return {labels.get(label, ""): value for labels, value in await self.query(promql)}
-
-
-PROMETHEUS_CONFIG: dict[str, Any] = {
-    "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
-    "otlp": {
-        "translation_strategy": "UnderscoreEscapingWithSuffixes",
-        "keep_identifying_resource_attributes": True,
-        "promote_resource_attributes": [
-            "service.name",
-            "service.namespace",
-            "service.version",
-            "service.instance.id",
-            "deployment.environment.name",
-            "host.name",
-            "telegram.bot.id",
-        ],
-    },
-    "storage": {"tsdb": {"out_of_order_time_window": "10m"}},
-}
 
 
 async def check(program: str, *arguments: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:

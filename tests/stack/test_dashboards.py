@@ -10,7 +10,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import yaml
 
 from otelbot.alerts.promql import select
 from otelbot.alerts.rules import RULES
@@ -58,23 +57,6 @@ _RESOURCE = {
 }
 
 
-class StackPrometheus(Prometheus):
-    """Prometheus with the stack's own file; what it scrapes is where it is here."""
-
-    collector_port: int = 0
-
-    def write_config(self) -> Path:
-        config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yaml").read_text(encoding="utf-8"))
-        config["rule_files"] = [str(ROOT / "prometheus" / file) for file in config["rule_files"]]
-        config["global"] = {"scrape_interval": "5s", "evaluation_interval": "5s"}
-        ports = {"otel-collector": self.collector_port, "prometheus": self.ready_port}
-        for job in config["scrape_configs"]:
-            port = ports.get(job["job_name"], 9)  # nobody listens on the port of discard
-            job["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
-        self.config_file.write_text(yaml.safe_dump(config), encoding="utf-8")
-        return self.config_file
-
-
 def panel_queries():
     """Every PromQL query of every panel that is shipped, by dashboard and panel."""
     for file in sorted((ROOT / "grafana" / "dashboards").glob("*.json")):
@@ -114,11 +96,12 @@ async def happenings(api, token) -> None:
 
 
 async def test_demo_traffic_fills_every_panel_every_rule_and_every_name(tmp_path):
-    async with StackPrometheus(tmp_path / "prometheus") as prometheus:
+    async with Prometheus(tmp_path / "prometheus") as prometheus:
         collector = Collector(tmp_path / "collector", prometheus.url)
         collector.environ["COLLECTOR_QUEUE_MOUNT"] = "/"  # there is no volume here; every machine has a root
         await prometheus.stop()
-        prometheus.collector_port = collector.metrics_port
+        away = dict.fromkeys(("tempo", "loki", "grafana"), 9)  # nobody listens on the port of discard
+        prometheus.targets = {"otel-collector": collector.metrics_port, "prometheus": prometheus.ready_port, **away}
         await prometheus.start()
         async with collector, run.shop(collector.url, tmp_path / "bot.log") as (_, api, token):
             await api.wait_for_call("getMe")

@@ -74,6 +74,13 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_from_where(board, panel):
     assert "${service:pipe}" in query.get("query", query.get("expr"))
 
 
+@pytest.mark.parametrize("uid", sorted(set(BOARDS) - {"otelbot-runbooks"}))
+def test_loki_has_something_to_look_for_when_all_is_selected(uid):
+    """It refuses a selector that may match nothing: «queries require at least one … matcher»."""
+    (service,) = [each for each in BOARDS[uid]["templating"]["list"] if each["name"] == "service"]
+    assert not re.fullmatch(service["allValue"], "")
+
+
 @pytest.mark.parametrize(("board", "panel"), PANELS)
 def test_panels_fit_side_by_side(board, panel):
     place = panel["gridPos"]
