@@ -109,7 +109,9 @@ def check(
     if as_json:
         print(json.dumps(doctor.as_json(checks), indent=2, ensure_ascii=False))
     else:
-        doctor.show(checks, ready=f"otelbot stack up {shown(folder)}")
+        start = f"otelbot stack up {shown(folder)}"
+        absent = any((each.name, each.status) == ("docker", "warning") for each in checks)
+        doctor.show(checks, ready=f"on a machine with Docker, {start}" if absent else start)
     raise typer.Exit(0 if doctor.healthy(checks) else 1)
 
 

@@ -37,18 +37,21 @@ DASHBOARD = Dashboard(
                     (Query(f"60 * sum by (signal) (rate({series(signals.EXPORT_SENT)}[$interval]))", "{{signal}}"),),
                     "opm",
                     link=_EXPORT_LOGS,
+                    width=8,
                 ),
                 Panel(
                     "Dropped by the bots",
                     "What could not be delivered within 5 minutes, as the bots count it.",
                     **shown(rules.TELEMETRY_DROPPED, "{{service_name}} {{signal}}"),
                     link=_EXPORT_LOGS,
+                    width=8,
                 ),
                 Panel(
                     "Processes heard of",
                     "Bots' processes whose metrics came within 5 minutes, by way of the Collector, to Prometheus.",
                     **shown(stack_rules.TELEMETRY_MISSING, "processes"),
                     link=_LOGS,
+                    width=8,
                 ),
                 Panel(
                     "Received and refused",

@@ -190,5 +190,10 @@ class TestCheck:
         assert checks["docker"][0] == "warning"
         assert "set GRAFANA_PORT to another" in checks[f"port {port}"][1]
 
+    async def test_files_may_be_for_another_machine_with_docker(self, stack):
+        await stack.run("init")
+        said = await stack.run("check", env={"FAKE_ENGINE": "no daemon"})
+        assert f"ready: on a machine with Docker, otelbot stack up {stack.folder}" in said
+
     async def test_a_folder_without_a_stack(self, stack):
         assert (await stack.check(code=1))["folder"][1].endswith(f"otelbot stack init {stack.folder}")
