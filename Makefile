@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Environments of the benchmarks: that of the driver, and one for each alternative, which the driver makes.
+BENCH := .venv-bench/driver
 
-.PHONY: demo test test-oldest lint format generate stack-tools clean
+.PHONY: demo test test-oldest lint format generate stack-tools bench soak clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/otelbot demo $(ARGS)
@@ -32,7 +34,15 @@ generate: $(VENV)/.dev
 stack-tools:
 	scripts/stack-tools.sh
 
-$(VENV)/bin/python $(VENV)-oldest/bin/python:
+# What telemetry costs, side by side with the alternatives. Results go to out/; about an hour, with ARGS=--quick 15 minutes.
+bench: $(BENCH)/.done
+	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+# An hour of updates in minutes: fails if the bot's memory grows.
+soak: $(BENCH)/.done
+	$(BENCH)/bin/python -m benchmarks --soak $(ARGS)
+
+$(VENV)/bin/python $(VENV)-oldest/bin/python $(BENCH)/bin/python:
 	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
@@ -47,5 +57,10 @@ $(VENV)-oldest/.dev: pyproject.toml | $(VENV)-oldest/bin/python
 	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 'aiogram==3.4.0'
 	@touch $@
 
+$(BENCH)/.done: pyproject.toml benchmarks/requirements/driver.txt | $(BENCH)/bin/python
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements/driver.txt \
+	    --editable '.[demo]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-oldest dist build out
+	rm -rf $(VENV) $(VENV)-oldest .venv-bench dist build out

@@ -23,19 +23,26 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics._internal.exemplar import exemplar_reservoir
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
 from otelbot import lifecycle, resource, settings, signals
 from otelbot.distro import isolated
 from otelbot.environment import BUILTIN_SAMPLERS, DEFAULT_METRIC_INTERVAL_MILLIS, names, otlp_value
-from otelbot.export.exporters import OtlpLogExporter, OtlpMetricExporter, OtlpSpanExporter
+from otelbot.export.batches import Batches, Schedule
+from otelbot.export.exporters import OtlpLogProcessor, OtlpMetricExporter, OtlpSpanProcessor
 from otelbot.export.outages import Outages
-from otelbot.export.scrubber import ScrubbedLogExporter, ScrubbedMetricExporter, ScrubbedSpanExporter, scrub_reader
+from otelbot.export.scrubber import (
+    Resources,
+    ScrubbedLogExporter,
+    ScrubbedMetricExporter,
+    ScrubbedSpanExporter,
+    scrub_reader,
+)
 from otelbot.export.sender import Sender
 from otelbot.export.target import Signal, Target
 from otelbot.instrumentation import logging as log_capture
+from otelbot.tracing import LeanTracerProvider
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,7 +83,9 @@ def _build() -> None:
     isolated("logging", lambda: log_capture.instrument(logger_provider))
     # Metrics last: they are the only signal whose newest state has not been recorded yet.
     lifecycle.start(
-        lifecycle.Pipeline([tracer_provider, logger_provider, meter_provider], senders.made, senders.outages)
+        lifecycle.Pipeline(
+            [tracer_provider, logger_provider, meter_provider], senders.batches, senders.made, senders.outages
+        )
     )
 
 
@@ -84,11 +93,24 @@ class _Senders:
     def __init__(self) -> None:
         self.outages = Outages()
         self.made: list[Sender] = []
+        self.batches: list[Batches] = []
 
     def make(self, signal: Signal) -> Sender:
         sender = Sender(Target.from_environ(signal, os.environ), self.outages, settings.current().export_queue_bytes)
         self.made.append(sender)
         return sender
+
+    def collect(self, signal: Signal, provider: LeanTracerProvider | LoggerProvider) -> Batches:
+        """Return where the encoded spans or log records of `provider` wait for their sender."""
+        resources = Resources()
+        batches = Batches(
+            self.make(signal),
+            lambda: resources(provider.resource),
+            Schedule.from_environ(signal, os.environ),
+            settings.current().export_queue_bytes,
+        )
+        self.batches.append(batches)
+        return batches
 
 
 def _exporters(signal: Signal) -> Iterator[str]:
@@ -106,14 +128,17 @@ def _installed(signal: Signal, name: str) -> Any:
     return entry_point.load()()
 
 
-def _tracer_provider(shared: Resource, senders: _Senders) -> TracerProvider:
-    provider = TracerProvider(
+def _tracer_provider(shared: Resource, senders: _Senders) -> LeanTracerProvider:
+    provider = LeanTracerProvider(
         sampler=_installed_sampler(), resource=shared, id_generator=_id_generator(), shutdown_on_exit=False
     )
 
     def add(name: str) -> None:
-        exporter = OtlpSpanExporter(senders.make("traces")) if name == "otlp" else _installed("traces", name)
-        provider.add_span_processor(BatchSpanProcessor(ScrubbedSpanExporter(exporter)))
+        if name == "otlp":
+            provider.add_span_processor(OtlpSpanProcessor(senders.collect("traces", provider)))
+        else:
+            exporter = ScrubbedSpanExporter(_installed("traces", name))
+            provider.add_span_processor(BatchSpanProcessor(exporter))
 
     for name in _exporters("traces"):
         isolated(f"the traces exporter {name}", lambda name=name: add(name))  # type: ignore[misc]
@@ -156,8 +181,11 @@ def _logger_provider(shared: Resource, senders: _Senders) -> LoggerProvider:
     provider = LoggerProvider(resource=shared, shutdown_on_exit=False)
 
     def add(name: str) -> None:
-        exporter = OtlpLogExporter(senders.make("logs")) if name == "otlp" else _installed("logs", name)
-        provider.add_log_record_processor(BatchLogRecordProcessor(ScrubbedLogExporter(exporter)))
+        if name == "otlp":
+            provider.add_log_record_processor(OtlpLogProcessor(senders.collect("logs", provider)))
+        else:
+            exporter = ScrubbedLogExporter(_installed("logs", name))
+            provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
 
     for name in _exporters("logs"):
         isolated(f"the logs exporter {name}", lambda name=name: add(name))  # type: ignore[misc]
@@ -171,11 +199,13 @@ def _meter_provider(shared: Resource, senders: _Senders) -> MeterProvider:
 
     def add(name: str) -> None:
         exporter = OtlpMetricExporter(senders.make("metrics")) if name == "otlp" else _metric_exporter(name)
-        if isinstance(exporter, MetricExporter):
-            interval = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or DEFAULT_METRIC_INTERVAL_MILLIS
-            readers.append(_GatedReader(ScrubbedMetricExporter(exporter), export_interval_millis=float(interval)))
-        else:
+        if not isinstance(exporter, MetricExporter):
             readers.append(scrub_reader(exporter))
+            return
+        if name != "otlp":
+            exporter = ScrubbedMetricExporter(exporter)
+        interval = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or DEFAULT_METRIC_INTERVAL_MILLIS
+        readers.append(_GatedReader(exporter, export_interval_millis=float(interval)))
 
     for name in _exporters("metrics"):
         isolated(f"the metrics exporter {name}", lambda name=name: add(name))  # type: ignore[misc]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConventionStability
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 
-from otelbot import environment, startup
+from otelbot import environment, startup, tuning
 from otelbot.privacy import scrub
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class OtelbotDistro(BaseDistro):  # type: ignore[misc]
         for name, (library, module) in OWN.items():
             if name not in disabled and "*" not in disabled:
                 when_imported(library, _instrumenting(module), name)
+        if not startup.switched_off():
+            isolated("the tuning", tuning.instrument)
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
         """Load one instrumentor. One that fails is reported by name and the others go on."""

@@ -15,7 +15,7 @@ from otelbot import __version__, environment
 from otelbot.export.target import SIGNALS, Signal, Target
 from otelbot.interpreter import CommandError, require_otelbot, resolve
 from otelbot.privacy import scrub
-from otelbot.settings import VARIABLES, Settings
+from otelbot.settings import TUNE, TUNE_PARTS, VARIABLES, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,6 +49,7 @@ def examine(environ: Mapping[str, str], command: Sequence[str] = ()) -> list[Che
         *_command(command),
         *_packages(),
         *_instrumentation(usable),
+        *_tuning(usable),
         *_conflicts(usable),
         *variables,
         *_endpoints(usable),
@@ -180,6 +181,16 @@ def _instrumentation(environ: Mapping[str, str]) -> Iterator[Check]:
             yield Check("instrumentation", name, "ok", f"when {library} is imported" if library else "at start")
     if not disabled & {"logging", "*"}:
         yield Check("instrumentation", "logging", "ok", "every record, with the trace it belongs to")
+
+
+def _tuning(environ: Mapping[str, str]) -> Iterator[Check]:
+    if _switched_off(environ):
+        yield Check("tuning", "everything", "info", "off: OTEL_SDK_DISABLED=true")
+        return
+    wanted = Settings.from_environ(environ).tune
+    for part, what in TUNE_PARTS.items():
+        off = f"off: {TUNE.name} does not name it"
+        yield Check("tuning", part, "ok", what) if part in wanted else Check("tuning", part, "info", off)
 
 
 def _switched_off(environ: Mapping[str, str]) -> bool:

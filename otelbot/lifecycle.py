@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import FrameType
 
+    from otelbot.export.batches import Batches
     from otelbot.export.outages import Outages
     from otelbot.export.sender import Sender
 
@@ -53,10 +54,13 @@ class Provider(Protocol):
 
 
 class Pipeline:
-    """Everything that must be flushed: the SDK's providers, then the senders behind them."""
+    """Everything that must be flushed: the SDK's providers, who hand over what waits, then the senders behind them."""
 
-    def __init__(self, providers: Sequence[Provider], senders: Sequence[Sender], outages: Outages) -> None:
+    def __init__(
+        self, providers: Sequence[Provider], batches: Sequence[Batches], senders: Sequence[Sender], outages: Outages
+    ) -> None:
         self._providers = providers
+        self._batches = batches
         self._senders = senders
         self._outages = outages
         self.closed = False
@@ -121,6 +125,8 @@ class Pipeline:
         self._outages.after_fork_in_child()
         for sender in self._senders:
             sender.after_fork_in_child()
+        for batches in self._batches:
+            batches.after_fork_in_child()
         self._start_finisher()
 
 

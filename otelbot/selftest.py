@@ -11,17 +11,15 @@ from typing import Any
 
 from opentelemetry._logs import LogRecord
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Link, SpanContext, StatusCode
 
-from otelbot.export.exporters import OtlpLogExporter, OtlpMetricExporter, OtlpSpanExporter
+from otelbot.export.batches import Batches, Schedule
+from otelbot.export.exporters import OtlpLogProcessor, OtlpMetricExporter, OtlpSpanProcessor
 from otelbot.export.outages import Outages
-from otelbot.export.scrubber import ScrubbedLogExporter, ScrubbedMetricExporter, ScrubbedSpanExporter
 from otelbot.export.sender import Sender
 from otelbot.export.target import SIGNALS, Target
 
@@ -86,8 +84,11 @@ def _emit(token: str, traces: Sender, metrics: Sender, logs: Sender) -> None:
     shared = Resource({"service.name": f"bot {token}", "url": f"https://api.telegram.org/bot{token}/getMe"})
     url = f"https://api.telegram.org/bot{token.replace(':', '%3A')}/sendMessage"
 
+    def batches(sender: Sender) -> Batches:
+        return Batches(sender, lambda: shared, Schedule(delay=3600), 2**20)
+
     tracer_provider = TracerProvider(resource=shared, shutdown_on_exit=False)
-    tracer_provider.add_span_processor(SimpleSpanProcessor(ScrubbedSpanExporter(OtlpSpanExporter(traces))))
+    tracer_provider.add_span_processor(OtlpSpanProcessor(batches(traces)))
     link = Link(SpanContext(1, 1, is_remote=True), {"url": url})
     with tracer_provider.get_tracer(f"scope {token}").start_as_current_span(
         f"GET {url}", links=[link], attributes={"url.full": url, "all": [token, "b"]}
@@ -95,15 +96,15 @@ def _emit(token: str, traces: Sender, metrics: Sender, logs: Sender) -> None:
         span.add_event(f"event {token}", {"text": f"{url}?x"})
         span.record_exception(ValueError(url))
         span.set_status(StatusCode.ERROR, url)
+    tracer_provider.shutdown()
 
-    reader = PeriodicExportingMetricReader(
-        ScrubbedMetricExporter(OtlpMetricExporter(metrics)), export_interval_millis=3_600_000
-    )
+    reader = PeriodicExportingMetricReader(OtlpMetricExporter(metrics), export_interval_millis=3_600_000)
     meter_provider = MeterProvider([reader], shared, shutdown_on_exit=False)
     meter_provider.get_meter(f"scope {token}").create_counter("self_test", description=token).add(1, {"url": url})
     meter_provider.shutdown()
 
     logger_provider = LoggerProvider(shared, shutdown_on_exit=False)
-    logger_provider.add_log_record_processor(SimpleLogRecordProcessor(ScrubbedLogExporter(OtlpLogExporter(logs))))
+    logger_provider.add_log_record_processor(OtlpLogProcessor(batches(logs)))
     record = LogRecord(body={"message": url, "parts": [token]}, attributes={"url": url, "nested": {"token": token}})
     logger_provider.get_logger(f"scope {token}").emit(record)
+    logger_provider.shutdown()

@@ -94,6 +94,30 @@ def _redis_url(raw: str) -> str:
     return raw
 
 
+#: What `OTELBOT_TUNE` may name, with what it does.
+TUNE_PARTS = {
+    "gc": "imports aiogram without garbage collections and freezes the heap once the bot has started",
+    "models": "initializes aiogram's models once instead of once for each of their ancestors",
+    "responses": "keeps the models by which aiogram parses the Bot API's answers",
+    "threads": "has busy threads let the event loop in after 1 ms instead of 5 ms",
+}
+
+
+def _tune(raw: str) -> str:
+    words = [word.strip().lower() for word in raw.split(",") if word.strip()]
+    if words in (["none"], *([word] for word in _FALSE)):
+        return "none"
+    unknown = [word for word in words if word not in TUNE_PARTS and word != "all"]
+    if unknown:
+        raise ValueError(f"has {scrub(unknown[0])[:80]!r}, which is none of all, none, {', '.join(TUNE_PARTS)}")
+    return "all" if "all" in words else ",".join(words)
+
+
+def tuned(value: str) -> frozenset[str]:
+    """Return the parts that a value of `OTELBOT_TUNE` stands for."""
+    return frozenset(TUNE_PARTS if value == "all" else () if value == "none" else value.split(","))
+
+
 FLUSH_TIMEOUT = Variable(
     "OTELBOT_FLUSH_TIMEOUT",
     3.0,
@@ -154,6 +178,14 @@ ACTIVE_USERS_REDIS_URL = Variable(
     "A Redis that the replicas of one bot share, so that telegram.bot.users.active counts a user once for all of them.",
     secret=True,
 )
+TUNE = Variable(
+    "OTELBOT_TUNE",
+    "all",
+    _tune,
+    f"`all`, `none`, or some of {', '.join(f'`{part}`' for part in TUNE_PARTS)}",
+    "What is done to make the bot faster than it is without otelbot; none of it changes what the bot does. See"
+    " [tuning](tuning.md).",
+)
 
 VARIABLES: tuple[Variable[float] | Variable[int] | Variable[bool] | Variable[str], ...] = (
     FLUSH_TIMEOUT,
@@ -164,6 +196,7 @@ VARIABLES: tuple[Variable[float] | Variable[int] | Variable[bool] | Variable[str
     CARDINALITY_LIMIT,
     LOOP_BLOCKED_THRESHOLD,
     ACTIVE_USERS_REDIS_URL,
+    TUNE,
 )
 
 
@@ -179,6 +212,7 @@ class Settings:
     cardinality_limit: int
     loop_blocked_threshold: float
     active_users_redis_url: str
+    tune: frozenset[str]
     problems: tuple[Problem, ...] = ()
 
     @classmethod
@@ -207,6 +241,7 @@ class Settings:
             cardinality_limit=read(CARDINALITY_LIMIT),
             loop_blocked_threshold=read(LOOP_BLOCKED_THRESHOLD),
             active_users_redis_url=read(ACTIVE_USERS_REDIS_URL),
+            tune=tuned(read(TUNE)),
             problems=tuple(problems),
         )
 

@@ -32,7 +32,7 @@ def initialize() -> None:
     _started = True
     try:
         _check_variables()
-        if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        if switched_off():
             return
         # For this moment only: another Python service that the bot starts may have a distribution of its own.
         with in_environ(OTEL_PYTHON_DISTRO="otelbot", OTEL_PYTHON_CONFIGURATOR="otelbot"):
@@ -46,6 +46,11 @@ def initialize() -> None:
             scrub(str(error)),
         )
         _log.debug("otelbot: the traceback", exc_info=True)
+
+
+def switched_off() -> bool:
+    """Whether nothing of otelbot is wanted: `OTEL_SDK_DISABLED=true`."""
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
 @contextmanager

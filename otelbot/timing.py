@@ -8,7 +8,7 @@ from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from opentelemetry import context, metrics, trace
-from opentelemetry.trace import INVALID_SPAN, Span, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Span, StatusCode, Tracer
 
 from otelbot import __version__, settings, signals
 from otelbot.instrumentation.meters import create
@@ -18,8 +18,10 @@ from otelbot.signals import Cap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from contextvars import Token
     from types import TracebackType
+
+    from opentelemetry.context import Context
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -36,30 +38,35 @@ def _instruments() -> _Instruments:
     return _Instruments()
 
 
+@cache
+def _tracer() -> Tracer:
+    return trace.get_tracer(signals.SCOPE, __version__)
+
+
 class Timed:
     """What `timed(name)` gives: a context manager, for use once at a time, and a decorator."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._span: AbstractContextManager[Span] | None = None
+        self._span: Span = INVALID_SPAN
+        self._token: Token[Context] | None = None
         self._started = 0.0
 
     def __enter__(self) -> Span:
         """Return the span, for attributes of one's own."""
-        self._span = trace.get_tracer(signals.SCOPE, __version__).start_as_current_span(
-            self._name, record_exception=False, set_status_on_exception=False
-        )
-        span = self._span.__enter__()
+        self._span = _tracer().start_span(self._name)
+        self._token = context.attach(trace.set_span_in_context(self._span))
         self._started = time.perf_counter()
-        return span
+        return self._span
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         elapsed = time.perf_counter() - self._started
-        _note(self._name, elapsed, error if isinstance(error, Exception) else None)
-        if self._span is not None:
-            self._span.__exit__(kind, error, traceback)
+        _note(self._name, elapsed, error if isinstance(error, Exception) else None, self._span)
+        if self._token is not None:
+            context.detach(self._token)
+        self._span.end()
 
     def __call__(self, function: F) -> F:
         """Return `function`, sync or async, with each call of it timed.
@@ -88,16 +95,16 @@ class Timed:
 
 
 @never_raises
-def _note(name: str, seconds: float, error: Exception | None) -> None:
+def _note(name: str, seconds: float, error: Exception | None, span: Span) -> None:
     instruments = _instruments()
-    attributes = {signals.FUNCTION: instruments.cap_function(name)}
+    kind = None
     if error is not None:
-        attributes[signals.ERROR_TYPE] = instruments.cap_error(error_type(error))
-        span = trace.get_current_span()
-        span.set_attribute(signals.ERROR_TYPE, error_type(error))
-        span.set_status(StatusCode.ERROR, error_type(error))
+        kind = error_type(error)
+        span.set_attribute(signals.ERROR_TYPE, kind)
+        span.set_status(StatusCode.ERROR, kind)
         span.add_event(signals.EXCEPTION_EVENT, exception_attributes(error))
-    instruments.duration.record(seconds, attributes)
+        kind = instruments.cap_error(kind)
+    instruments.duration.record(seconds, (instruments.cap_function(name), kind), span)
 
 
 @overload

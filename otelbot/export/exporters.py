@@ -1,59 +1,103 @@
-"""OpenTelemetry exporters that encode with the official encoder and hand the bytes to a `Sender`.
+"""Where OpenTelemetry's SDK hands over what leaves by OTLP/HTTP.
 
-They return as soon as the batch is queued, so that the SDK's processors never wait for the network.
+Spans and log records are encoded as they end, on the bot's thread: that is a few microseconds each, at once, where
+encoding a batch of them later would hold the interpreter for milliseconds. Nothing here waits for the network.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.exporter.otlp.proto.common._internal.metrics_encoder import OTLPMetricExporterMixin
-from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+    UpDownCounter,
+)
+from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.metrics.view import (
+    Aggregation,
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+)
+from opentelemetry.sdk.trace import SpanProcessor
+
+from otelbot.export.encoding import encode_log, encode_span
+from otelbot.export.metric_encoding import encode_metrics
+from otelbot.export.scrubber import Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from opentelemetry.sdk._logs import ReadableLogRecord
+    from opentelemetry.sdk._logs import ReadWriteLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from otelbot.export.batches import Batches
     from otelbot.export.sender import Sender
 
-
-class OtlpSpanExporter(SpanExporter):
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self._sender.submit(encode_spans(spans).SerializeToString(), len(spans))
-        return SpanExportResult.SUCCESS
+_log = logging.getLogger("otelbot")
 
 
-class OtlpLogExporter(LogRecordExporter):
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
+class OtlpSpanProcessor(SpanProcessor):
+    """Encodes sampled spans as they end, scrubbed."""
 
-    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        self._sender.submit(encode_logs(batch).SerializeToString(), len(batch))
-        return LogRecordExportResult.SUCCESS
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    def on_end(self, span: ReadableSpan) -> None:
+        context = span.context
+        if context is None or not context.trace_flags & 1:
+            return
+        try:
+            encoded = encode_span(span)
+        except Exception as error:
+            self._batches.refuse(error)
+        else:
+            self._batches.add(span.instrumentation_scope, encoded)
 
     def shutdown(self) -> None:
-        """Nothing to do: `lifecycle` closes the sender, within its bound."""
+        self._batches.close()
 
-    def force_flush(self, timeout_millis: int = 10_000) -> bool:
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        self._batches.hand_over()
         return True
 
 
-class OtlpMetricExporter(MetricExporter, OTLPMetricExporterMixin):
-    """Temporality and histogram aggregation follow the standard variables, as in the official exporters."""
+class OtlpLogProcessor(LogRecordProcessor):
+    """Encodes log records as they are emitted, scrubbed."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        try:
+            encoded = encode_log(log_record)
+        except Exception as error:
+            self._batches.refuse(error)
+        else:
+            self._batches.add(log_record.instrumentation_scope, encoded)
+
+    def shutdown(self) -> None:
+        self._batches.close()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        self._batches.hand_over()
+        return True
+
+
+class OtlpMetricExporter(MetricExporter):
+    """Encodes metrics, scrubbed. Temporality and histograms follow the standard variables, as in official exporters."""
 
     def __init__(self, sender: Sender) -> None:
-        self._common_configuration()
+        super().__init__(preferred_temporality=_temporality(), preferred_aggregation=_aggregation())
         self._sender = sender
+        self._resources = Resources(lasting=True)
+        self._said = False
 
     def export(
         self,
@@ -68,11 +112,50 @@ class OtlpMetricExporter(MetricExporter, OTLPMetricExporterMixin):
             for metric in scope_metrics.metrics
         )
         if points:
-            self._sender.submit(encode_metrics(metrics_data).SerializeToString(), points)
+            try:
+                request = encode_metrics(MetricsData([self._known(each) for each in metrics_data.resource_metrics]))
+            except Exception as error:
+                self._refuse(error, points)
+            else:
+                self._sender.submit(request, points)
         return MetricExportResult.SUCCESS
+
+    def _known(self, resource_metrics: Any) -> Any:
+        return replace(resource_metrics, resource=self._resources(resource_metrics.resource))
+
+    def _refuse(self, error: Exception, points: int) -> None:
+        self._sender.drop("refused", points)
+        if not self._said:
+            self._said = True
+            with suppress(Exception):
+                _log.warning(
+                    "otelbot: the metrics can't be encoded (%s): dropped, and counted in otelbot.export.dropped",
+                    type(error).__name__,
+                )
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         return True
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Nothing to do: `lifecycle` closes the sender, within its bound."""
+
+
+def _temporality() -> dict[type, AggregationTemporality]:
+    """https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/otlp/#additional-environment-variable-configuration."""
+    preference = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower()
+    delta: dict[str, tuple[type, ...]] = {
+        "delta": (Counter, ObservableCounter, Histogram),
+        "lowmemory": (Counter, Histogram),
+    }
+    kinds = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
+    return {
+        kind: AggregationTemporality.DELTA if kind in delta.get(preference, ()) else AggregationTemporality.CUMULATIVE
+        for kind in kinds
+    }
+
+
+def _aggregation() -> dict[type, Aggregation]:
+    wanted = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "").strip().lower()
+    if wanted == "base2_exponential_bucket_histogram":
+        return {Histogram: ExponentialBucketHistogramAggregation()}
+    return {Histogram: ExplicitBucketHistogramAggregation()}

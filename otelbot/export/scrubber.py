@@ -1,7 +1,8 @@
-"""The last line: no telemetry reaches an exporter but through here, with every string of it scrubbed.
+"""The last line: no telemetry leaves but through here, with every string of it scrubbed.
 
-Each exporter, ours or another package's, is wrapped. The wrapper also adds what became known of the process after
-its resource was made (`resource.overlay`), and cuts texts that libraries leave unbounded.
+Each exporter of another package is wrapped; ours scrubs while it encodes (`values.py`), with the same functions. Added
+is what became known of the process after its resource was made (`resource.overlay`); texts that libraries leave
+unbounded are cut.
 """
 
 from __future__ import annotations
@@ -26,18 +27,22 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, Status
 
-from otelbot import resource
+from otelbot import privacy, resource
 from otelbot.privacy import scrub
 
 #: Characters of one value. Statements of a pipeline and bodies of a log have no bound of their own.
 LONGEST_VALUE = 32_768
 
 
-def scrub_text(text: str) -> str:
-    """Return `text` scrubbed, then cut, and as UTF-8 can hold it: one lone surrogate would cost the whole batch."""
+def scrub_and_cut(text: str) -> str:
+    """Return `text` scrubbed, and only then cut: half a token could not be recognized."""
     text = scrub(text)
-    if len(text) > LONGEST_VALUE:
-        text = text[:LONGEST_VALUE] + "…"
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
+
+
+def scrub_text(text: str) -> str:
+    """Return `text` scrubbed, cut, and as UTF-8 can hold it: one lone surrogate would cost the whole batch."""
+    text = scrub_and_cut(text)
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 
@@ -60,7 +65,14 @@ def scrub_value(value: Any) -> Any:
 
 def scrub_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return attributes with keys and values scrubbed."""
-    return {scrub_text(str(key)): scrub_value(value) for key, value in attributes.items()} if attributes else {}
+    if not attributes:
+        return {}
+    return {scrub_key(key): scrub_value(value) for key, value in attributes.items()}
+
+
+def scrub_key(key: Any) -> str:
+    """Return an attribute's key as text, scrubbed."""
+    return scrub_text(key if isinstance(key, str) else str(key))
 
 
 def scrub_scope(scope: Any) -> Any:
@@ -75,7 +87,7 @@ def scrub_scope(scope: Any) -> Any:
     )
 
 
-class _Resources:
+class Resources:
     """Scrubs each resource once: a process has one, seldom two.
 
     Metrics keep theirs once the bot is known: a resource that changes makes new series of every metric, and sums
@@ -85,13 +97,13 @@ class _Resources:
     def __init__(self, *, lasting: bool = False) -> None:
         self._lasting = lasting
         self._settled: tuple[int, Resource] | None = None  # process id, resource
-        self._known: dict[tuple[int, int], tuple[Resource, Resource]] = {}
+        self._known: dict[tuple[int, int, int], tuple[Resource, Resource]] = {}
 
     def __call__(self, original: Resource) -> Resource:
         if self._settled is not None and self._settled[0] == os.getpid():
             return self._settled[1]
         overlay, version = resource.overlay()
-        key = (id(original), version)
+        key = (id(original), version, privacy.generation)
         known = self._known.get(key)
         if known is None or known[0] is not original:
             if len(self._known) > 64:
@@ -116,7 +128,7 @@ def _without_secret_state(context: SpanContext | None) -> Any:
     return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags)
 
 
-def scrub_span(span: ReadableSpan, resources: _Resources) -> ReadableSpan:
+def scrub_span(span: ReadableSpan, resources: Resources) -> ReadableSpan:
     """Return a copy of an ended span with its name, attributes, events, links, status, scope and resource scrubbed."""
     status = span.status
     if status.description:
@@ -142,7 +154,7 @@ def scrub_span(span: ReadableSpan, resources: _Resources) -> ReadableSpan:
 class ScrubbedSpanExporter(SpanExporter):
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
-        self._resources = _Resources()
+        self._resources = Resources()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         return self._exporter.export([scrub_span(span, self._resources) for span in spans])
@@ -157,7 +169,7 @@ class ScrubbedSpanExporter(SpanExporter):
 class ScrubbedLogExporter(LogRecordExporter):
     def __init__(self, exporter: LogRecordExporter) -> None:
         self._exporter = exporter
-        self._resources = _Resources()
+        self._resources = Resources()
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         return self._exporter.export([self._scrub(record) for record in batch])
@@ -223,7 +235,7 @@ def scrub_reader(reader: MetricReader) -> MetricReader:
 
 class _MetricScrubber:
     def __init__(self) -> None:
-        self._resources = _Resources(lasting=True)
+        self._resources = Resources(lasting=True)
 
     def __call__(self, metrics_data: MetricsData) -> MetricsData:
         return MetricsData([self._scrub(each) for each in metrics_data.resource_metrics])

@@ -76,6 +76,11 @@ class Sender:
                 self.dropped["queue_full"] += oldest.items
             self._changed.notify_all()
 
+    def drop(self, reason: DropReason, items: int) -> None:
+        """Count items that did not become a request."""
+        with self._changed:
+            self.dropped[reason] += items
+
     def hurry(self, deadline: float) -> None:
         """Let attempts and pauses from now on fit into the time up to `deadline` (by `time.monotonic()`)."""
         with self._changed:

@@ -14,6 +14,7 @@ import threading
 import time
 import tokenize  # noqa: F401 - linecache imports it when it is first asked: not in a thread, see export/connection.py
 import traceback
+from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -39,6 +40,7 @@ _log = logging.getLogger("otelbot")
 _BEAT = 0.1  # seconds
 _TASKS_EVERY = 50  # beats; counting tasks walks over all of them
 _SHORTEST_LOOK = 0.02  # seconds from one look at a loop that is late to the next
+_GRACE = 0.005  # seconds that a beat may be later than the threshold: looking just before it comes means to look again
 _STARVED = 0.1  # seconds that the looking thread itself is late by when everything is
 _QUIET = 60.0  # seconds until the same function is worth another word
 _FRAMES = 25  # of a stack that are kept
@@ -69,7 +71,8 @@ class Loop:
         self.cpu = self.busy_from = time.thread_time()
         self.at = self.wall_from = time.monotonic()
         self.block: _Block | None = None
-        loop.call_later(_BEAT, self.beat)
+        self._context = Context()  # not that of the update which happens to be handled now
+        loop.call_later(_BEAT, self.beat, context=self._context)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -91,7 +94,7 @@ class Loop:
             self.tasks = len(asyncio.all_tasks(loop))
         self._beats += 1
         self.expected = now + _BEAT
-        loop.call_later(_BEAT, self.beat)
+        loop.call_later(_BEAT, self.beat, context=self._context)
         block, self.block = self.block, None
         self._monitor.note(late, block)
 
@@ -144,10 +147,10 @@ class Monitor:
             threading.Thread(target=self._look, name="otelbot-loop-monitor", daemon=True).start()
 
     def _look(self) -> None:
+        overdue = 0.0
         while True:
-            # Until the first loop can be late enough: while all is well, that is once in two or three beats.
-            overdue = max((watched.overdue() for watched in list(self._loops)), default=0.0)
-            pause = max(self._threshold - overdue, _SHORTEST_LOOK)
+            # Until the first loop can be late enough: while all is well, that is once in two beats.
+            pause = max(self._threshold + _GRACE - overdue, _SHORTEST_LOOK)
             began = time.monotonic()
             time.sleep(pause)
             starved = time.monotonic() - began - pause > _STARVED  # everything is late then, and nothing is to blame
@@ -156,19 +159,21 @@ class Monitor:
                 if not self._loops:
                     self._looking = False
                     return
-            if starved:
-                continue
-            for watched in list(self._loops):
-                expected = watched.expected
-                if watched.block is None and watched.overdue() >= self._threshold:
+                loops = self._loops.copy()
+            overdue = -_BEAT
+            for watched in loops:
+                expected, late = watched.expected, watched.overdue()
+                if late >= self._threshold and watched.block is None and not starved:
                     watched.block = _seen(watched, expected)
+                overdue = max(overdue, late)
 
     @never_raises
     def note(self, late: float, block: _Block | None) -> None:
-        self._lag.record(late)
+        span = block.span if block is not None else None
+        self._lag.record(late, span=span)
         if late < self._threshold:
             return
-        self._blocked.add(1)
+        self._blocked.add(1, span=span)
         if block is None:
             return
         now = time.monotonic()

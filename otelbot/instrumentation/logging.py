@@ -10,22 +10,26 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Mapping
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context, metrics
 from opentelemetry._logs import LogRecord
 from opentelemetry.instrumentation.log_utils import std_to_otel
+from opentelemetry.sdk._logs import Logger, ReadWriteLogRecord
 
 from otelbot import __version__, lifecycle, signals
 from otelbot.instrumentation.meters import create
 from otelbot.privacy import exception_attributes, exception_message
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Counter
+    from collections.abc import Iterable
+
+    from opentelemetry._logs import SeverityNumber
     from opentelemetry.sdk._logs import LoggerProvider
 
 #: What every record has; the rest was given as `extra`.
@@ -45,6 +49,10 @@ _ACCESS_LOGS = frozenset({"aiohttp.access", "gunicorn.access", "uvicorn.access"}
 _query = re.compile(r"\?[^\s\"']+")
 _call = re.compile(r"\(.*\)")
 
+#: Types of arguments and attributes that are shown as they are.
+_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
+_MOST_LOGGERS = 1000  # names that are kept
+
 _busy = threading.local()
 
 
@@ -58,51 +66,111 @@ def instrument(provider: LoggerProvider) -> None:
         return
     level = _LEVELS.get(os.environ.get("OTEL_PYTHON_LOG_HANDLER_LEVEL", "").strip().lower(), logging.NOTSET)
     original = logging.Logger.callHandlers
-    records = create(metrics.get_meter(signals.SCOPE, __version__), signals.LOG_RECORDS)
+    capture = _Capture(provider)
 
     @wraps(original)
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
         if record.levelno >= level and not getattr(_busy, "emitting", False):
-            _emit(provider, records, record)
+            capture.emit(record)
         original(self, record)
 
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
 
 
-def _emit(provider: LoggerProvider, records: Counter, record: logging.LogRecord) -> None:
-    if lifecycle.closed():
-        return
-    _busy.emitting = True  # the SDK logs as well: never a record about a record
-    try:
-        if threading.current_thread().name.startswith(_EXPORT_THREADS) and record.name != "otelbot":
+class _Capture:
+    """Counts records and hands them to `provider`."""
+
+    def __init__(self, provider: LoggerProvider) -> None:
+        self._provider = provider
+        self._records = create(metrics.get_meter(signals.SCOPE, __version__), signals.LOG_RECORDS)
+        self._loggers: dict[str, _Logger] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if lifecycle.closed():
             return
-        provider.get_logger(record.name).emit(_translate(record))
-        records.add(1, {signals.SEVERITY: std_to_otel(record.levelno).name.rstrip("234")})
-    except Exception:  # noqa: S110 - a record that can't be rendered still reaches the bot's own handlers
-        pass
-    finally:
-        _busy.emitting = False
+        _busy.emitting = True  # the SDK logs as well: never a record about a record
+        try:
+            if threading.current_thread().name.startswith(_EXPORT_THREADS) and record.name != "otelbot":
+                return
+            severity, text = _severity(record.levelno)
+            attributes = _attributes(record)
+            self._logger(record.name).emit(_translate(record, severity, attributes), attributes)
+            self._records.add(1, (text,))
+        except Exception:  # noqa: S110 - a record that can't be rendered still reaches the bot's own handlers
+            pass
+        finally:
+            _busy.emitting = False
+
+    def _logger(self, name: str) -> _Logger:
+        logger = self._loggers.get(name)
+        if logger is None:
+            if len(self._loggers) >= _MOST_LOGGERS:
+                self._loggers.clear()
+            logger = self._loggers[name] = _Logger(self._provider.get_logger(name))
+        return logger
 
 
-def _translate(record: logging.LogRecord) -> LogRecord:
-    extras = vars(record).items()
-    attributes: dict[str, Any] = {str(key): _plain(value) for key, value in extras if key not in _STANDARD}
-    if record.name in _ACCESS_LOGS:
-        attributes = _without_queries(attributes)
+@lru_cache(maxsize=128)
+def _severity(level: int) -> tuple[SeverityNumber, str]:
+    severity = std_to_otel(level)
+    return severity, severity.name.rstrip("234")
+
+
+class _Logger:
+    """A logger of the SDK."""
+
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
+        self._limits = limits = getattr(logger, "_log_record_limits", None)
+        self._most = -1  # attributes that are none of the SDK's concern
+        if type(logger) is Logger and limits is not None and limits.max_log_record_attribute_length is None:
+            most = limits.max_log_record_attributes
+            self._most = sys.maxsize if most is None else most
+
+    def emit(self, record: LogRecord, attributes: dict[str, Any]) -> None:
+        """Emit a record, in the SDK's dearer way only where attributes have to be cleaned or limited."""
+        logger = self._logger
+        if len(attributes) <= self._most and "" not in attributes and _are_plain(attributes.values()):
+            # As the SDK makes it of a record, but for the attributes, which stay in a plain dictionary.
+            writable: Any = object.__new__(ReadWriteLogRecord)
+            writable.log_record = record
+            writable.resource = logger.resource
+            writable.instrumentation_scope = logger.instrumentation_scope
+            writable.limits = self._limits
+            logger.emit(writable)
+        else:
+            logger.emit(record)
+
+
+def _attributes(record: logging.LogRecord) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    if not _STANDARD.issuperset(vars(record)):
+        extras = vars(record).items()
+        attributes = {str(key): _plain(value) for key, value in extras if key not in _STANDARD}
+        if record.name in _ACCESS_LOGS:
+            attributes = _without_queries(attributes)
     attributes["code.function.name"] = record.funcName
     attributes["code.line.number"] = record.lineno
     error = record.exc_info[1] if record.exc_info else None
     if error is not None:
         attributes |= exception_attributes(error)
+    return attributes
+
+
+def _translate(record: logging.LogRecord, severity: SeverityNumber, attributes: dict[str, Any]) -> LogRecord:
     return LogRecord(
         timestamp=int(record.created * 1e9),
         observed_timestamp=time.time_ns(),
         context=context.get_current(),
         severity_text=_SEVERITY_TEXT.get(record.levelname, record.levelname),
-        severity_number=std_to_otel(record.levelno),
+        severity_number=severity,
         body=_body(record),
         attributes=attributes,
     )
+
+
+def _are_plain(values: Iterable[Any]) -> bool:
+    return _PLAIN.issuperset(map(type, values))
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
@@ -123,7 +191,9 @@ def _body(record: logging.LogRecord) -> str:
     """Return the message, with exceptions among its arguments shown without the data that theirs may hold."""
     if isinstance(record.msg, BaseException) and not record.args:
         return exception_message(record.msg)
-    args = _shown(record.args)
+    args: Any = record.args
+    if not args or type(args) is not tuple or not _are_plain(args):
+        args = _shown(args)
     body = str(record.msg) % args if args else str(record.msg)
     if record.name == "asyncio":  # asyncio shows a callback's arguments, and the exception of a task nobody awaited
         return _call.sub("(…)", body.partition("\n")[0])

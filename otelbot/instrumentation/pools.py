@@ -56,7 +56,7 @@ class Pools:
         self._timeouts = create(meter, signals.DB_TIMEOUTS)
         self._failures = create(meter, signals.DB_CONNECTION_FAILURES)
         self._cap = Cap(signals.DB_POOL, settings.current().cardinality_limit)
-        self._attributes: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
+        self._names: WeakKeyDictionary[Any, tuple[str, str]] = WeakKeyDictionary()  # system and name, for metrics
 
     @never_raises
     def watch(self, pool: Any, read: Callable[[Any], State | None]) -> None:
@@ -71,30 +71,30 @@ class Pools:
     @never_raises
     def waited(self, pool: Any, seconds: float, *, in_vain: bool) -> None:
         """Note that a connection was asked for, and how long that took."""
-        attributes = self._attributes.get(pool)
-        if attributes is None:
+        names = self._names.get(pool)
+        if names is None:
             read = self._read.get(pool)
             state = read(pool) if read is not None else None
             if state is None:
                 return
-            attributes = {signals.DB_SYSTEM: state.system, signals.DB_POOL: self._cap(state.name)}
-            self._timeouts.add(0, attributes)  # so that the first one is seen
+            names = (state.system, self._cap(state.name))
+            self._timeouts.add(0, names)  # so that the first one is seen
             if not in_vain:  # it is connected, so the name is the one that stays
-                self._attributes[pool] = attributes
+                self._names[pool] = names
         if in_vain:
-            self._timeouts.add(1, attributes)
+            self._timeouts.add(1, names)
         else:
-            self._wait_time.record(seconds, attributes)
+            self._wait_time.record(seconds, names)
 
     @never_raises
     def expect(self, system: str) -> None:
         """Begin to count from zero: a counter that appears with its first failure hides that one from `rate`."""
-        self._failures.add(0, {signals.DB_SYSTEM: system})
+        self._failures.add(0, (system,))
 
     @never_raises
     def failed(self, system: str) -> None:
         """Note that a connection could not be made."""
-        self._failures.add(1, {signals.DB_SYSTEM: system})
+        self._failures.add(1, (system,))
 
     def _states(self) -> Iterable[State]:
         for pool, read in list(self._read.items()):

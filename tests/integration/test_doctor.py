@@ -91,6 +91,7 @@ async def test_the_report_for_people(otlp):
     [
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "nonsense"}, "variables", "OTEL_EXPORTER_OTLP_ENDPOINT", "using http://"),
         ({"OTELBOT_FLUSH_TIMEOUT": "-1"}, "variables", "OTELBOT_FLUSH_TIMEOUT", "not a positive number"),
+        ({"OTELBOT_TUNE": "turbo"}, "variables", "OTELBOT_TUNE", "none of all, none, gc"),
         ({"OTEL_PYTHON_DISTRO": "aws_distro"}, "variables", "OTEL_PYTHON_DISTRO", "leave it unset"),
         ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, "variables", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "whole number"),
         ({"OTEL_PROPAGATORS": "b3"}, "variables", "OTEL_PROPAGATORS", "which is not installed"),
@@ -128,6 +129,26 @@ async def test_what_is_left_out_says_why(otlp):
     assert code == 0
     assert checks["instrumentation", "redis"] == ("warning", "off: OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names it")
     assert checks["endpoint", "logs"][0] == "info"
+
+
+@pytest.mark.parametrize(
+    ("env", "on"),
+    [
+        ({}, {"gc", "models", "responses", "threads"}),
+        ({"OTELBOT_TUNE": "gc,threads"}, {"gc", "threads"}),
+        ({"OTELBOT_TUNE": "none"}, set()),
+        ({"OTEL_SDK_DISABLED": "true"}, set()),
+    ],
+)
+async def test_what_makes_the_bot_faster_is_told(otlp, env, on):
+    code, checks = await examine(env={"OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url} | env)
+    tuning = {name: check for (area, name), check in checks.items() if area == "tuning"}
+    assert code == 0
+    assert {name for name, (status, _) in tuning.items() if status == "ok"} == on
+    assert {status for status, _ in tuning.values()} <= {"ok", "info"}
+    off = {detail for status, detail in tuning.values() if status == "info"}
+    assert off <= {"off: OTELBOT_TUNE does not name it", "off: OTEL_SDK_DISABLED=true"}
+    assert len(tuning) >= 1
 
 
 async def test_a_command_that_can_not_run_is_a_finding(otlp, tmp_path):

@@ -97,7 +97,7 @@ def webhook_reply(telemetry: Telemetry, bot: Any, method: Any) -> None:
     telemetry.tracer.start_span(name, None, SpanKind.CLIENT, attributes).end()
     if name == "answerCallbackQuery":
         telemetry.callback_answered(method.callback_query_id)
-    telemetry.api_duration.record(0.0, {signals.METHOD: telemetry.cap_method(name)})
+    telemetry.api_duration.record(0.0, (telemetry.cap_method(name),))
 
 
 def patch(patches: Patches, telemetry: Telemetry) -> None:

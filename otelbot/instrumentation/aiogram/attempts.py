@@ -42,16 +42,23 @@ _STATUS = {
 current_attempt: ContextVar[Attempt | None] = ContextVar("otelbot_attempt", default=None)
 
 
-@lru_cache(maxsize=64)
-def _server(base: str) -> Mapping[str, str | int]:
-    """Return `server.address` and `server.port` of a Bot API server's URL pattern."""
-    parts = urlsplit(base.partition("{")[0])
-    if not parts.hostname:
-        return {}
-    return {
-        signals.SERVER_ADDRESS: parts.hostname,
-        signals.SERVER_PORT: parts.port or (443 if parts.scheme == "https" else 80),
+@lru_cache(maxsize=1024)
+def _attributes(base: str, bot_id: str, method: str, http_method: str) -> Mapping[str, str | int]:
+    """Return the attributes that attempts of one method have in common.
+
+    :param base: the URL pattern of the Bot API's server.
+    """
+    attributes: dict[str, str | int] = {
+        signals.METHOD: method,
+        signals.HTTP_METHOD: http_method,
+        signals.URL_TEMPLATE: "/file/bot{token}/{file_path}" if method == DOWNLOAD else f"/bot{{token}}/{method}",
+        signals.BOT_ID: bot_id,
     }
+    parts = urlsplit(base.partition("{")[0])
+    if parts.hostname:
+        attributes[signals.SERVER_ADDRESS] = parts.hostname
+        attributes[signals.SERVER_PORT] = parts.port or (443 if parts.scheme == "https" else 80)
+    return attributes
 
 
 class Attempt:
@@ -63,22 +70,15 @@ class Attempt:
         self.method = method
         self.status: int | None = None
         api = getattr(session, "api", None)
-        download = method == DOWNLOAD
-        base = getattr(api, "file" if download else "base", "") or ""
-        self._attributes: dict[str, str | int] = {
-            signals.METHOD: method,
-            signals.HTTP_METHOD: http_method,
-            signals.URL_TEMPLATE: "/file/bot{token}/{file_path}" if download else f"/bot{{token}}/{method}",
-            signals.BOT_ID: bot_id,
-            **_server(base),
-        }
+        base = getattr(api, "file" if method == DOWNLOAD else "base", "") or ""
+        self._attributes = _attributes(base, bot_id, method, http_method)
         self._started_ns = time.time_ns()
         self._span: Span | None = None if method == GET_UPDATES else self._make_span()
         self._context = without_http_span(self._span)
         self._token: Any = None
         self._started = time.perf_counter()
         if method != GET_UPDATES:
-            telemetry.api_active.add(1)
+            telemetry.api_active.add(1, (), self._span)
         telemetry.began(self)
 
     def cut_off(self) -> None:
@@ -102,7 +102,7 @@ class Attempt:
             return
         elapsed = time.perf_counter() - self._started
         if self.method != GET_UPDATES:
-            self._telemetry.api_active.add(-1)
+            self._telemetry.api_active.add(-1, (), self._span)
         cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt) or (
             error is not None and self.method == GET_UPDATES and self._bot_is_stopping()
         )
@@ -122,7 +122,9 @@ class Attempt:
                 span.add_event("cancelled")
             span.end()
         if span is not None and not cancelled and not on_disk:
-            self._measure(elapsed, error)
+            failure = None if error is None else self._telemetry.cap_error(error_type(error))
+            values = (self._telemetry.cap_method(self.method), self.status, failure)
+            self._telemetry.api_duration.record(elapsed, values, span)
 
     def _bot_is_stopping(self) -> bool:
         """Whether aiogram has closed the session under its own poll, as it does at a stop by Ctrl-C."""
@@ -138,12 +140,12 @@ class Attempt:
         if isinstance(retry_after, int | float):
             span.set_attribute(signals.RETRY_AFTER, retry_after)
             method = self._telemetry.cap_method(self.method)
-            self._telemetry.api_retry_after.add(retry_after, {signals.METHOD: method})
+            self._telemetry.api_retry_after.add(retry_after, (method,), span)
         if self.method == GET_UPDATES:
-            self._telemetry.polling_failures.add(1, {signals.ERROR_TYPE: self._telemetry.cap_error(name)})
+            self._telemetry.polling_failures.add(1, (self._telemetry.cap_error(name),), span)
         if why := reason(error):
             method = self._telemetry.cap_method(self.method)
-            self._telemetry.api_rejections.add(1, {signals.METHOD: method, signals.REASON: why})
+            self._telemetry.api_rejections.add(1, (method, why), span)
         if name not in NOT_ERRORS:
             self._telemetry.count_error(error, "polling" if self.method == GET_UPDATES else "bot_api")
 
@@ -153,11 +155,3 @@ class Attempt:
         if name != "TelegramForbiddenError":
             # A download's error repeats its URL, with the file's path.
             span.set_status(StatusCode.ERROR, name if self.method == DOWNLOAD else exception_message(error))
-
-    def _measure(self, elapsed: float, error: BaseException | None) -> None:
-        attributes: dict[str, str | int] = {signals.METHOD: self._telemetry.cap_method(self.method)}
-        if self.status is not None:
-            attributes[signals.HTTP_STATUS] = self.status
-        if error is not None:
-            attributes[signals.ERROR_TYPE] = self._telemetry.cap_error(error_type(error))
-        self._telemetry.api_duration.record(elapsed, attributes, self._context)

@@ -76,11 +76,11 @@ def _changed(telemetry: Telemetry, context: Any, state: Any) -> None:
     telemetry.conversations.enter(context.key, getattr(state, "state", state))
     if before == after != signals.OTHER:
         return  # e.g. `clear()` where there was no state
-    attributes = {signals.FSM_FROM: telemetry.cap_state(before), signals.FSM_TO: telemetry.cap_state(after)}
-    telemetry.fsm_transitions.add(1, attributes)
+    before, after = telemetry.cap_state(before), telemetry.cap_state(after)
     span = trace.get_current_span()
+    telemetry.fsm_transitions.add(1, (before, after), span)
     if span.is_recording():
-        span.add_event(signals.FSM_EVENT, attributes)
+        span.add_event(signals.FSM_EVENT, {signals.FSM_FROM: before, signals.FSM_TO: after})
 
 
 def patch(patches: Patches, telemetry: Telemetry) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiogram.dispatcher.event.bases import CancelHandler, SkipHandler
 from opentelemetry import context as context_api
-from opentelemetry.trace import StatusCode, set_span_in_context
+from opentelemetry.trace import StatusCode
 
 from otelbot import signals
 from otelbot.instrumentation import event_loop
@@ -17,6 +17,7 @@ from otelbot.instrumentation.aiogram.fsm import enter_conversation
 from otelbot.instrumentation.aiogram.updates import UpdateScope, current_scope
 from otelbot.instrumentation.patching import Patches, never_raises
 from otelbot.privacy import error_type, exception_attributes
+from otelbot.tracing import context_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,8 +55,7 @@ class HandlerRun:
         if scope is not None and not self._takes_error:
             self._name_update(scope, data, state)
             enter_conversation(telemetry, data)  # where FSM is switched off
-        self._context = set_span_in_context(self.span)
-        self._token: Any = context_api.attach(self._context)
+        self._token: Any = context_api.attach(context_with(self.span))
         self._started = time.perf_counter()
         telemetry.began(self)
 
@@ -85,18 +85,18 @@ class HandlerRun:
             return
         elapsed = time.perf_counter() - self._started
         kind = "error" if self._takes_error else self._scope.kind if self._scope else "unknown"
-        attributes = {signals.HANDLER: telemetry.cap_handler(self._info.name), signals.UPDATE_TYPE: kind}
+        failure: str | None = None
         if error is not None and not isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
             name = error_type(error)
             if not isinstance(error, SkipHandler | CancelHandler):
-                attributes[signals.ERROR_TYPE] = telemetry.cap_error(name)
+                failure = telemetry.cap_error(name)
                 span.set_attribute(signals.ERROR_TYPE, name)
                 span.set_status(StatusCode.ERROR, name)
                 if span.is_recording():
                     span.add_event("exception", exception_attributes(error))
                     if self._scope is not None:
                         self._scope.recorded = error
-        telemetry.handler_duration.record(elapsed, attributes, self._context)
+        telemetry.handler_duration.record(elapsed, (telemetry.cap_handler(self._info.name), kind, failure), span)
         span.end()
 
 

@@ -8,9 +8,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import metrics, trace
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, set_value
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, get_current
 from opentelemetry.metrics import Observation
-from opentelemetry.trace import Span, TracerProvider, set_span_in_context
 
 from otelbot import __version__, settings, signals
 from otelbot.instrumentation.aiogram.conversations import Conversations
@@ -20,11 +19,13 @@ from otelbot.instrumentation.meters import create
 from otelbot.instrumentation.patching import never_raises
 from otelbot.privacy import error_type
 from otelbot.signals import Cap, Component
+from otelbot.tracing import context_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from opentelemetry.metrics import CallbackOptions, MeterProvider
+    from opentelemetry.trace import Span, TracerProvider
 
 _POLLING_ERRORS = ("TelegramConflictError", "TelegramNetworkError", "TelegramUnauthorizedError")
 _MOST_CALLBACKS = 1_000  # unanswered ones that are remembered
@@ -95,14 +96,14 @@ class Telemetry:
         self.users.add(user_id)
         if self.shared_users is not None:
             self.shared_users.add(bot_id, user_id)
-        self.user_actions.add(1, {signals.ACTION: action})
+        self.user_actions.add(1, (action,))
 
     @never_raises
     def polling_began(self, bot_id: str) -> None:
         """Note that a bot is polled for. Its failures count from zero: `rate` doesn't see a series begin."""
         self.polls[bot_id] = time.monotonic()
         for kind in _POLLING_ERRORS:
-            self.polling_failures.add(0, {signals.ERROR_TYPE: kind})
+            self.polling_failures.add(0, (kind,))
 
     @never_raises
     def polling_ended(self, bot_id: str) -> None:
@@ -138,7 +139,7 @@ class Telemetry:
 
     def count_error(self, error: BaseException, component: Component) -> None:
         kind = self.cap_error(error_type(error))
-        self.errors.add(1, {signals.ERROR_TYPE: kind, signals.COMPONENT: component})
+        self.errors.add(1, (kind, component))
 
 
 def without_http_span(span: Span | None) -> Context:
@@ -146,5 +147,6 @@ def without_http_span(span: Span | None) -> Context:
 
     The call to Telegram is one span, not two, and no traceparent leaves for it.
     """
-    context = set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True)
-    return context if span is None else set_span_in_context(span, context)
+    context = Context(get_current())
+    dict.__setitem__(context, _SUPPRESS_HTTP_INSTRUMENTATION_KEY, True)
+    return context if span is None else context_with(span, context)

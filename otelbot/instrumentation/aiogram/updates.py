@@ -15,7 +15,7 @@ from aiogram.dispatcher.event.bases import UNHANDLED, CancelHandler, SkipHandler
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanKind, StatusCode, set_span_in_context
+from opentelemetry.trace import Link, SpanKind, StatusCode
 
 from otelbot import lifecycle, signals
 from otelbot.instrumentation import event_loop
@@ -23,6 +23,7 @@ from otelbot.instrumentation.aiogram import api, describe
 from otelbot.instrumentation.aiogram.attempts import NOT_ERRORS
 from otelbot.instrumentation.patching import Patches, never_raises
 from otelbot.privacy import error_type, exception_attributes, hash_user
+from otelbot.tracing import context_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,11 +69,9 @@ class UpdateScope:
             attributes,
             [Link(outer)] if outer is not None and outer.is_valid else None,
         )
-        self._context = context_api.set_value(
-            signals.UPDATE_CONTEXT_KEY, self.span, set_span_in_context(self.span, Context() if new_root else None)
-        )
+        self._context = context_with(self.span, Context() if new_root else None, signals.UPDATE_CONTEXT_KEY)
         self._token: Any = None
-        telemetry.update_active.add(1)
+        telemetry.update_active.add(1, (), self.span)
         self._described = False
 
     def describe(self, bot: Any, update: Any) -> None:
@@ -87,7 +86,7 @@ class UpdateScope:
         user = describe.user_id(event)
         if not self._fed_on:
             if (age := describe.age(event)) is not None:
-                telemetry.update_delay.record(age, {signals.UPDATE_TYPE: self.kind}, self._context)
+                telemetry.update_delay.record(age, (self.kind,), self.span)
             if self.kind == "callback_query":
                 telemetry.callback_came(event.id, self.started)
             if user is not None:
@@ -138,7 +137,7 @@ class UpdateScope:
             return
         outcome: Outcome = self.outcome or "handled"
         telemetry, span, error = self.telemetry, self.span, self.error
-        attributes: dict[str, str] = {signals.UPDATE_TYPE: self.kind, signals.UPDATE_OUTCOME: outcome}
+        kind: str | None = None
         span.set_attribute(signals.UPDATE_OUTCOME, outcome)
         if error is not None and outcome in {"error", "error_handled"}:
             span.set_attribute(signals.ERROR_TYPE, error_type(error))
@@ -146,16 +145,16 @@ class UpdateScope:
                 span.set_status(StatusCode.ERROR, error_type(error))
             if self.recorded is not error and span.is_recording():
                 span.add_event("exception", exception_attributes(error))
-            attributes[signals.ERROR_TYPE] = telemetry.cap_error(error_type(error))
+            kind = telemetry.cap_error(error_type(error))
             if error_type(error) not in NOT_ERRORS:
                 telemetry.count_error(error, "handler")
         if self.command is not None:
             span.set_attribute(signals.COMMAND, self.command)
             command = telemetry.cap_command(self.command)
-            telemetry.commands.add(1, {signals.COMMAND: command, signals.UPDATE_OUTCOME: outcome})
+            telemetry.commands.add(1, (command, outcome), span)
         span.end()
-        telemetry.update_active.add(-1)
-        telemetry.update_duration.record(time.perf_counter() - self.started, attributes, self._context)
+        telemetry.update_active.add(-1, (), span)
+        telemetry.update_duration.record(time.perf_counter() - self.started, (self.kind, outcome, kind), span)
         # Contexts that were copied on the way keep the scope, but must not keep the handler's frames.
         self.error = self.recorded = None
         self.fed = True  # what is fed from such a context is an update of its own

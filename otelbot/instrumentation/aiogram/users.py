@@ -22,6 +22,9 @@ _REST = 64 - _BITS
 #: window → (seconds, parts). A window is as exact as its part is short: the oldest part leaves as a whole.
 WINDOWS: dict[str, tuple[float, int]] = {"5m": (300, 20), "1h": (3600, 20), "24h": (86400, 24)}
 
+_SHORTEST_PART = min(seconds / parts for seconds, parts in WINDOWS.values())
+_MOST_SEEN = 10_000
+
 
 def digest(user_id: int) -> bytes:
     """Return 8 bytes that are as good as random, and the same for the same user."""
@@ -102,6 +105,8 @@ class ActiveUsers:
         self._clock = clock
         self._lock = threading.Lock()
         now = clock()
+        self._part = 0  # of the shortest window; those of the others are multiples of it
+        self._seen: set[int] = set()  # in that part: adding them again would change nothing
         self._windows = {name: _Window(seconds, parts, now) for name, (seconds, parts) in WINDOWS.items()}
 
     def after_fork_in_child(self) -> None:
@@ -109,10 +114,16 @@ class ActiveUsers:
 
     def add(self, user_id: int) -> None:
         """Note that a user did something now."""
+        now = self._clock()
+        part = int(now / _SHORTEST_PART)
+        if part != self._part or len(self._seen) > _MOST_SEEN:
+            self._part, self._seen = part, set()
+        if user_id in self._seen:
+            return
+        self._seen.add(user_id)
         number = int.from_bytes(digest(user_id), "big")
         index = number >> _REST
         rank = _REST + 1 - (number & ((1 << _REST) - 1)).bit_length()
-        now = self._clock()
         with self._lock:
             for window in self._windows.values():
                 window.turn_to(now)

@@ -1,0 +1,1 @@
+"""What telemetry costs a bot: otelbot and the alternatives side by side, the same bot and the same updates for each."""

@@ -1,0 +1,196 @@
+"""What waits between its end and a request: encoded spans or log records of one signal.
+
+`add` runs wherever the bot ends a span, in any thread, and a signal or a fork may interrupt it: it takes no lock. A
+thread joins what waits into requests and hands them to the `Sender`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections import Counter, deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otelbot.export.encoding import export_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    from otelbot.export.sender import DropReason, Sender
+    from otelbot.export.target import Signal
+
+    _Item = tuple[InstrumentationScope | None, bytes]
+
+_log = logging.getLogger("otelbot")
+
+#: Bytes of one request: receivers refuse those of many megabytes.
+_LARGE = 2**20
+#: Seconds that one thread waits for another's handing over, which takes a millisecond.
+_PATIENCE = 1.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When and how much is handed over: `delay` in seconds, `batch` and `queue` in items."""
+
+    delay: float
+    batch: int = 512
+    queue: float = math.inf
+
+    @classmethod
+    def from_environ(cls, signal: Signal, environ: Mapping[str, str]) -> Schedule:
+        """Read `OTEL_BSP_*` for traces, `OTEL_BLRP_*` for logs. Their values are taken as checked.
+
+        https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+        """
+        prefix, delay = ("OTEL_BSP", 5000) if signal == "traces" else ("OTEL_BLRP", 1000)
+
+        def read(name: str) -> int | None:
+            value = environ.get(f"{prefix}_{name}", "").strip()
+            return int(value) if value else None
+
+        return cls(
+            delay=(read("SCHEDULE_DELAY") or delay) / 1000,
+            batch=read("MAX_EXPORT_BATCH_SIZE") or cls.batch,
+            queue=read("MAX_QUEUE_SIZE") or cls.queue,  # set or not, bytes bound it
+        )
+
+
+class Batches:
+    """Collects the items of one signal. All methods may be called from any thread; none raises.
+
+    :param resource: asked for each request, as it changes when the bot becomes known, and over a fork.
+    :param max_bytes: of what waits; past it the oldest is dropped and counted.
+    """
+
+    def __init__(self, sender: Sender, resource: Callable[[], Resource], schedule: Schedule, max_bytes: int) -> None:
+        self._sender = sender
+        self._resource = resource
+        self._schedule = schedule
+        self._batch = schedule.batch
+        self._large = min(_LARGE, max_bytes // 2)
+        self._max_bytes = max_bytes
+        self._closed = False
+        self._said = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._waiting: deque[_Item] = deque()
+        self._bytes = 0  # of what waits
+        #: A number that is counted up here could be by two threads at once, and a lock could be held over a fork.
+        self._dropped: deque[DropReason] = deque()
+        self._handing_over = threading.Lock()
+        self._gate = threading.Lock()  # open when the thread is wanted before its time
+        self._gate.acquire()
+        # Made now: no thread can be started once the interpreter shuts down.
+        name = f"otelbot-export-{self._sender.target.signal}-batches"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew: what waited is the parent's, and so is its thread."""
+        if not self._closed:
+            self._reset()
+
+    def add(self, scope: InstrumentationScope | None, item: bytes) -> None:
+        """Take one encoded item. Costs a fraction of a microsecond."""
+        size = len(item)
+        self._bytes += size  # calls nothing between reading and writing, which is where another thread could come in
+        waiting = self._waiting
+        waiting.append((scope, item))
+        if len(waiting) >= self._batch or self._bytes >= self._large or self._closed:
+            self._attend()
+
+    def _attend(self) -> None:
+        if self._closed:
+            self.hand_over()  # to a sender that counts it as undelivered, unless it still takes something
+            return
+        with suppress(IndexError):
+            while self._bytes > self._max_bytes or len(self._waiting) > self._schedule.queue:
+                _, oldest = self._waiting.popleft()
+                size = len(oldest)
+                self._bytes -= size
+                self._dropped.append("queue_full")
+        if self._gate.locked():
+            with suppress(RuntimeError):  # another thread was faster
+                self._gate.release()
+
+    def refuse(self, error: Exception, items: int = 1) -> None:
+        """Count what could not be encoded, and say so once."""
+        self._dropped.extend(["refused"] * items)
+        if not self._said:
+            self._said = True
+            with suppress(Exception):
+                _log.warning(
+                    "otelbot: some of the %s can't be encoded (%s): dropped, and counted in otelbot.export.dropped",
+                    self._sender.target.signal,
+                    type(error).__name__,
+                )
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._gate.acquire(timeout=self._schedule.delay)
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Give everything that waits to the sender."""
+        # The lock only keeps the last requests from being made while the sender closes. A thread that a signal
+        # interrupts may hold it for ever: popping is safe without it.
+        held = self._handing_over.acquire(timeout=_PATIENCE)
+        try:
+            while items := self._next():
+                self._submit(items)
+            for reason, count in self._count_dropped().items():
+                self._sender.drop(reason, count)
+        finally:
+            if held:
+                self._handing_over.release()
+
+    def _next(self) -> list[_Item]:
+        """Return what makes the next request, the oldest first."""
+        items: list[_Item] = []
+        size = 0
+        with suppress(IndexError):
+            while len(items) < self._batch and size < _LARGE:
+                item = self._waiting.popleft()
+                items.append(item)
+                size += len(item[1])
+        self._bytes -= size
+        return items
+
+    def _count_dropped(self) -> Counter[DropReason]:
+        count: Counter[DropReason] = Counter()
+        with suppress(IndexError):
+            while True:
+                count[self._dropped.popleft()] += 1
+        return count
+
+    def _submit(self, items: list[_Item]) -> None:
+        try:
+            request = self._join(items)
+        except Exception as error:
+            self.refuse(error, len(items))
+        else:
+            self._sender.submit(request, len(items))
+
+    def _join(self, items: list[_Item]) -> bytes:
+        groups: dict[InstrumentationScope | None, list[bytes]] = {}
+        by_identity: dict[int, list[bytes]] = {}  # the same few objects, whose comparison takes microseconds
+        for scope, item in items:
+            group = by_identity.get(id(scope))
+            if group is None:
+                group = by_identity[id(scope)] = groups.setdefault(scope, [])
+            group.append(item)
+        return export_request(self._resource(), groups.items())
+
+    def close(self) -> None:
+        """Hand over what waits. What comes later goes to the sender at once."""
+        self._closed = True
+        self.hand_over()
+        with suppress(RuntimeError):
+            self._gate.release()  # lets the thread end
