@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import environments, report
 from benchmarks.check import CHECKED, check
-from benchmarks.rounds import Results, compare
+from benchmarks.rounds import compare
 from benchmarks.run import LOADS, RunError, databases
 from benchmarks.soak import UPDATES, soak
 from benchmarks.variants import BY_NAME, OTELBOT
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 def main() -> int:
     options = _options()
+    # Ended from outside as by Ctrl-C, which a shell's background jobs ignore: bots and databases must not stay behind.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         if options.check:
             _prepare(CHECKED)
@@ -41,25 +45,28 @@ def main() -> int:
         else:
             variants = options.variants or list(BY_NAME.values())
             _prepare(variants)
-            results = asyncio.run(_compare(options, variants))
-            measured = report.Measured(results, report.machine(), options.rounds)
-            options.out.mkdir(parents=True, exist_ok=True)
-            report.write(measured, options.out / "performance.json")
+            measured = asyncio.run(_compare(options, variants))
     except (RunError, ServiceError, environments.EnvironmentSetupError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     print(report.markdown(measured))
     if options.write_docs:
         report.write_docs(measured, environments.ROOT / "docs")
     return 0
 
 
-async def _compare(options: argparse.Namespace, variants: list[Variant]) -> list[Results]:
+async def _compare(options: argparse.Namespace, variants: Sequence[Variant]) -> report.Measured:
+    measured = report.Measured([], report.machine(), options.rounds)
+    options.out.mkdir(parents=True, exist_ok=True)
     async with databases() as where:
-        return [
-            await compare(variants, load, options.updates or _updates(load, options.quick), options.rounds, where, _say)
-            for load in options.loads
-        ]
+        for load in options.loads:
+            updates = options.updates or _updates(load, options.quick)
+            measured.loads.append(await compare(variants, load, updates, options.rounds, where, _say))
+            # After each load: an hour's work is not lost to an interruption.
+            report.write(measured, options.out / "performance.json")
+    return measured
 
 
 def _updates(load: str, quick: bool) -> int:

@@ -43,7 +43,7 @@ def plot_cpu(every: Sequence[Results], path: Path) -> None:
         rest = [max(one - bare, 0) for one in cpu]
         axes.barh(names, rest, left=bare, color=[_colour(name) for name in names])
         for row, one in enumerate(cpu):
-            axes.annotate(f" {one:,.0f}", (one, row), va="center", fontsize=8)
+            axes.annotate(f"{one:,.0f}", (one, row), (4, 0), textcoords="offset points", va="center", fontsize=8)
         axes.margins(x=0.12)
         axes.set_xlabel("µs of CPU an update")
 

@@ -71,11 +71,11 @@ def read(path: Path) -> Measured:
 
 def markdown(measured: Measured) -> str:
     """Return everything that was measured, for the documentation."""
-    parts = [f"Measured on {measured.machine}. Medians of {measured.rounds} rounds.", goals(measured.loads)]
+    parts = [f"Measured on {measured.machine}. Rounds: {measured.rounds}.", goals(measured.loads)]
     for results in measured.loads:
         title = LOADS[results.load][0]
         parts.append(f"### {title[0].upper()}{title[1:]}\n\n{results.updates:,} updates a run.\n\n{table(results)}")
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
 def table(results: Results) -> str:
@@ -102,14 +102,14 @@ def table(results: Results) -> str:
 
 
 def goals(every: Sequence[Results]) -> str:
-    """Return a table of what otelbot wants to keep to, and what it did."""
-    lines = ["| load | goal | measured | |", "|---|---|---:|---|"]
+    """Return a table of what otelbot wants to keep to, and what it did; nothing without those to compare it with."""
+    lines = []
     for results in every:
         if {BARE.name, REFERENCE.name, OTELBOT.name} <= results.runs.keys():
             for goal, measured, limit, unit in _goals(results):
                 kept = "kept" if measured <= limit else "missed"
                 lines.append(f"| {LOADS[results.load][0]} | {goal} | {measured:.2f} {unit} | {kept} |")
-    return "\n".join(lines)
+    return "\n".join(["| load | goal | measured | |", "|---|---|---:|---|", *lines]) if lines else ""
 
 
 def _goals(results: Results) -> Iterator[tuple[str, float, float, str]]:

@@ -161,7 +161,7 @@ def test_an_empty_variable_is_an_unset_one(project):
     env = {"OTEL_PYTHON_DISTRO": "", "OTEL_PYTHON_CONFIGURATOR": " ", "OTEL_PROPAGATORS": ""}
     source = "from opentelemetry import trace; print(type(trace.get_tracer_provider()).__module__)"
     result = launch("python", "-c", source, cwd=project, env=env)
-    assert (result.stdout, result.stderr) == ("opentelemetry.sdk.trace\n", "")
+    assert (result.stdout, result.stderr) == ("otelbot.tracing\n", "")
 
 
 def test_the_programs_own_handler_of_sigterm_is_the_only_one(tmp_path):
@@ -380,7 +380,7 @@ def test_beside_opentelemetry_instrument_there_is_one_of_everything(tmp_path):
     for words, said in (((OPENTELEMETRY_INSTRUMENT, "python", "bot.py"), 1), (("python", "bot.py"), 0)):
         result = launch(*words, cwd=tmp_path)
         assert result.returncode == 0
-        assert result.stdout == "opentelemetry.sdk.trace instrumentation/logging.py bot\n"
+        assert result.stdout == "otelbot.tracing instrumentation/logging.py bot\n"
         assert result.stderr.count("opentelemetry-instrument is in use as well") == said
     outer = subprocess.run(
         [OPENTELEMETRY_INSTRUMENT, OTELBOT_INSTRUMENT, "python", "bot.py"],
