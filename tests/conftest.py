@@ -8,11 +8,17 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import aiogram  # noqa: F401 - before the policy is set back
+import hypothesis
 import pytest
 
 from otelbot.demo.bot_api import BotApiServer
 from otelbot.demo.otlp import OtlpReceiver
 from tests.support import Program, required
+
+# A busy machine is no failure: no timed assertion, in property tests either.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
+
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
