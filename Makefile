@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Environments of the benchmarks: that of the driver, and one for each alternative, which the driver makes.
 BENCH := .venv-bench/driver
 
-.PHONY: demo test test-oldest lint format generate stack-tools bench soak clean
+.PHONY: demo test test-oldest lint format generate stack-tools bench bench-check soak clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/otelbot demo $(ARGS)
@@ -37,6 +37,10 @@ stack-tools:
 # What telemetry costs, side by side with the alternatives. Results go to out/; about an hour, with ARGS=--quick 15 minutes.
 bench: $(BENCH)/.done
 	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+# What CI runs: fails if otelbot adds more than a share of what the reference adds, in the same run.
+bench-check: $(BENCH)/.done
+	$(BENCH)/bin/python -m benchmarks --check
 
 # An hour of updates in minutes: fails if the bot's memory grows.
 soak: $(BENCH)/.done

@@ -88,6 +88,14 @@ def demo(
     ] = None,
 ) -> None:
     """Run a shop bot with PostgreSQL, Redis and users, and show its traces and metrics live. Ctrl-C ends it."""
+    from otelbot.demo.services import ServiceError, require_extra
+
+    try:
+        require_extra()  # before what is imported from it
+    except ServiceError as error:
+        typer.echo(f"otelbot demo: {error}", err=True)
+        raise typer.Exit(1) from None
+
     from otelbot.demo.run import main as run_demo
 
     raise typer.Exit(run_demo(seconds=seconds, out=out, endpoint=endpoint))

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics, trace
 from opentelemetry._logs import set_logger_provider
 from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.sdk._configuration import _BaseConfigurator
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -53,8 +52,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("otelbot")
 
 
-class OtelbotConfigurator(_BaseConfigurator):
-    def _configure(self, **_kwargs: Any) -> None:
+class OtelbotConfigurator:
+    """What the entry point names. Not the SDK's `_BaseConfigurator`, whose module is of use to its own one only."""
+
+    def configure(self, **_kwargs: Any) -> None:
         if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             _log.warning(
                 "otelbot: this program has set up OpenTelemetry's SDK itself; otelbot adds its instrumentation and"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConvent
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 
 from otelbot import environment, startup, tuning
+from otelbot.instrumentation import patching
 from otelbot.privacy import scrub
 
 if TYPE_CHECKING:
@@ -78,12 +78,10 @@ def _instrumenting(module: str) -> Callable[[], None]:
 
 def when_imported(library: str, action: Callable[[], None], name: str) -> None:
     """Run `action` once `library` is imported, at once if it is or is "". What it raises is reported under `name`."""
-    if not library or library in sys.modules:
+    if library:
+        patching.when_imported(library, lambda: isolated(name, action))
+    else:
         isolated(name, action)
-        return
-    import wrapt
-
-    wrapt.register_post_import_hook(lambda _module: isolated(name, action), library)
 
 
 def isolated(name: str, action: Callable[[], None]) -> None:

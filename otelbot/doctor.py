@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from otelbot import __version__, environment
-from otelbot.export.target import SIGNALS, Signal, Target
+from otelbot.export.target import SIGNALS, Target
 from otelbot.interpreter import CommandError, require_otelbot, resolve
 from otelbot.privacy import scrub
 from otelbot.settings import TUNE, TUNE_PARTS, VARIABLES, Settings
@@ -242,7 +242,7 @@ def _endpoints(environ: Mapping[str, str]) -> Iterator[Check]:
 def _try_endpoint(target: Target) -> Check:
     from otelbot.export.connection import Connection
 
-    verdict = Connection(target).post(_request(target.signal), min(target.timeout, 5.0))
+    verdict = Connection(target).post(_request(), min(target.timeout, 5.0))
     if verdict.accepted:
         return Check("endpoint", target.signal, "ok", f"{target.origin} accepts {target.signal}")
     mend = (
@@ -255,28 +255,15 @@ def _try_endpoint(target: Target) -> Check:
     )
 
 
-def _request(signal: Signal) -> bytes:
-    """Return a real export request that holds a resource and a scope, but nothing that would be stored."""
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+def _request() -> bytes:
+    """Return a real export request, of any signal: a resource and a scope, but nothing that would be stored."""
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-    request: Any
-    if signal == "traces":
-        request = ExportTraceServiceRequest()
-        group = request.resource_spans.add()
-        group.scope_spans.add().scope.name = "otelbot doctor"
-    elif signal == "metrics":
-        request = ExportMetricsServiceRequest()
-        group = request.resource_metrics.add()
-        group.scope_metrics.add().scope.name = "otelbot doctor"
-    else:
-        request = ExportLogsServiceRequest()
-        group = request.resource_logs.add()
-        group.scope_logs.add().scope.name = "otelbot doctor"
-    attribute = group.resource.attributes.add()
-    attribute.key, attribute.value.string_value = "service.name", Path(sys.argv[0]).name or "otelbot"
-    return bytes(request.SerializeToString())
+    from otelbot.export.encoding import export_request
+
+    resource = Resource({"service.name": Path(sys.argv[0]).name or "otelbot"})
+    return export_request(resource, [(InstrumentationScope("otelbot doctor"), ())])
 
 
 def _self_test() -> Iterator[Check]:

@@ -193,7 +193,7 @@ _CHECKS: dict[str, tuple[_Check, str]] = {
         for name, default in (
             ("SCHEDULE_DELAY", delay),
             ("EXPORT_TIMEOUT", "30000 (milliseconds)"),
-            ("MAX_QUEUE_SIZE", "2048"),
+            ("MAX_QUEUE_SIZE", "OTELBOT_EXPORT_QUEUE_BYTES alone"),
             ("MAX_EXPORT_BATCH_SIZE", "512"),
         )
     },
@@ -296,17 +296,25 @@ def _sampler_argument(environ: Mapping[str, str]) -> Iterator[Problem]:
 
 
 def _batches_beyond_queue(environ: Mapping[str, str]) -> Iterator[Problem]:
-    for processor in ("BSP", "BLRP"):
+    for processor, signal in (("BSP", "TRACES"), ("BLRP", "LOGS")):
         name = f"OTEL_{processor}_MAX_EXPORT_BATCH_SIZE"
+        by_sdk = _queued_by_sdk(environ, signal)
         try:
             batch = int(environ.get(name, "").strip() or 512)
-            queue = int(environ.get(f"OTEL_{processor}_MAX_QUEUE_SIZE", "").strip() or 2048)
+            queue = float(environ.get(f"OTEL_{processor}_MAX_QUEUE_SIZE", "").strip() or (2048 if by_sdk else math.inf))
         except ValueError:
             continue  # reported on its own
         if batch > queue > 0:
             given = name if environ.get(name, "").strip() else f"OTEL_{processor}_MAX_QUEUE_SIZE"
-            why = f"makes a batch of {batch} larger than the queue of {queue}"
-            yield Problem(f"{given}={environ[given]!r}", why, "a batch of 512 and a queue of 2048")
+            why = f"makes a batch of {batch} larger than the queue of {queue:.0f}"
+            used = "a batch of 512 and a queue of 2048" if by_sdk else "a batch of 512 and a queue bounded by its bytes"
+            yield Problem(f"{given}={environ[given]!r}", why, used)
+
+
+def _queued_by_sdk(environ: Mapping[str, str], signal: str) -> bool:
+    """Whether an exporter of another package gets this signal: through the SDK's queue, which has a size of its own."""
+    exporters = names(environ.get(f"OTEL_{signal}_EXPORTER", "")) or ["otlp"]
+    return not {*exporters} <= {"otlp", "none"} or ("otlp" in exporters and _by_grpc(environ, signal))
 
 
 def _by_grpc(environ: Mapping[str, str], signal: str) -> bool:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from otelbot import __version__
 from otelbot.interpreter import Command, CommandError, require_otelbot, resolve
-from otelbot.settings import INSTRUMENT_CHILDREN, LAUNCHED
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence
 
+# As in settings.py, whose import would take a quarter of the launcher's time.
+_LAUNCHED, _INSTRUMENT_CHILDREN = "OTELBOT_LAUNCHED", "OTELBOT_INSTRUMENT_CHILDREN"
 _BOOTSTRAP = str(Path(__file__).resolve().parent / "_bootstrap")
 
 
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--service-name", metavar="NAME", help="name of the service (OTEL_SERVICE_NAME)")
     parser.add_argument("--endpoint", metavar="URL", help="where OTLP goes (OTEL_EXPORTER_OTLP_ENDPOINT)")
     parser.add_argument(
-        "--children", action="store_true", help=f"instrument Python children too ({INSTRUMENT_CHILDREN.name})"
+        "--children", action="store_true", help=f"instrument Python children too ({_INSTRUMENT_CHILDREN})"
     )
     parser.add_argument("--version", action="version", version=f"otelbot {__version__}")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND …", help="the program and its arguments")
@@ -63,13 +64,13 @@ def prepare(environ: MutableMapping[str, str], options: argparse.Namespace) -> N
     # An empty part of a longer path is the working folder, so it stays.
     path = [part for part in current.split(os.pathsep) if part != _BOOTSTRAP] if current else []
     environ["PYTHONPATH"] = os.pathsep.join([_BOOTSTRAP, *path])
-    environ[LAUNCHED] = "pending"
+    environ[_LAUNCHED] = "pending"
     if options.service_name:
         environ["OTEL_SERVICE_NAME"] = options.service_name
     if options.endpoint:
         environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = options.endpoint
     if options.children:
-        environ[INSTRUMENT_CHILDREN.name] = "true"
+        environ[_INSTRUMENT_CHILDREN] = "true"
 
 
 def _become(command: Command, name: str) -> NoReturn:

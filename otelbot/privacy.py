@@ -60,6 +60,8 @@ _LEAKS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("\nUpdate: {", re.compile(r"\nUpdate: \{.*", re.DOTALL), f"\nUpdate: {MASK}"),
 )
 
+_signs = re.compile("|".join(re.escape(sign) for sign, _, _ in _LEAKS))
+
 _MOST_KEYS = 10_000
 _LONGEST_KEY = 64  # characters of one that is also looked for inside of words; Telegram's have 35
 _keys: set[str] = set()
@@ -71,6 +73,7 @@ _secret_pattern: tuple[re.Pattern[str], tuple[str, ...] | None] | None = None
 
 #: Counts what was registered: whoever keeps scrubbed texts forgets them when it has changed.
 generation = 0
+_forgetters: list[Callable[[], None]] = []
 
 
 def register_secret(secret: str | None) -> None:
@@ -104,6 +107,13 @@ def _forget_scrubbed() -> None:
     global _scrub_short, generation  # noqa: PLW0603 - one process, one set of secrets
     _scrub_short = _remembered()  # a new one: another thread may be about to put an old result into the one before
     generation += 1
+    for forget in _forgetters:
+        forget()
+
+
+def when_secret(forget: Callable[[], None]) -> None:
+    """Have `forget` called when another secret has become known, for what was scrubbed without it and kept."""
+    _forgetters.append(forget)
 
 
 def register_secret_url(url: str) -> None:
@@ -117,10 +127,11 @@ def register_secret_url(url: str) -> None:
 
 def scrub(text: str) -> str:
     """Return `text` with every token, registered secret and known leak masked; `text` itself when there is none."""
-    return _scrub_short(text) if len(text) <= 256 else _scrub(text)
+    return _scrub_short(text) if len(text) <= 256 else scrub_anew(text)
 
 
-def _scrub(text: str) -> str:
+def scrub_anew(text: str) -> str:
+    """Return what `scrub` does, without looking whether it has been asked before: for texts that do not repeat."""
     # Nearly every text is clean, and `in` is far cheaper than the search that it spares.
     at_colon, at_percent = _perhaps_tokens
     if (":" in text and at_colon.search(text)) or ("%" in text and at_percent.search(text)):
@@ -133,9 +144,10 @@ def _scrub(text: str) -> str:
             text = pattern.sub(MASK, text)
     if text.isalnum():
         return text  # every leak below is of several words
-    for sign, pattern, kept in _LEAKS:
-        if sign in text:
-            text = pattern.sub(kept, text)
+    if _signs.search(text):
+        for sign, pattern, kept in _LEAKS:
+            if sign in text:
+                text = pattern.sub(kept, text)
     return text
 
 
@@ -176,7 +188,7 @@ def _without_keys_in(text: str) -> str:
 
 def _remembered() -> _lru_cache_wrapper[str]:
     # Names, routes and statements repeat: a hit costs a dictionary look-up.
-    return lru_cache(maxsize=4096)(_scrub)
+    return lru_cache(maxsize=4096)(scrub_anew)
 
 
 _scrub_short = _remembered()

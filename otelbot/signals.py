@@ -124,7 +124,7 @@ UPDATE_DURATION = Instrument(
     DURATION_BUCKETS,
 )
 UPDATE_ACTIVE = Instrument(
-    "telegram.bot.update.active", "updowncounter", "{update}", "Updates that are being handled right now."
+    "telegram.bot.update.active", "observable_updowncounter", "{update}", "Updates that are being handled right now."
 )
 HANDLER_DURATION = Instrument(
     "telegram.bot.handler.duration",
@@ -187,7 +187,7 @@ USERS_ACTIVE = Instrument(
 )
 API_ACTIVE = Instrument(
     "telegram.bot.api.request.active",
-    "updowncounter",
+    "observable_updowncounter",
     "{request}",
     "Bot API calls that wait for their answer right now, without getUpdates.",
 )

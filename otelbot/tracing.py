@@ -7,35 +7,54 @@ Where a setting asks for more (limits of one's own, the SDK's metrics about itse
 
 from __future__ import annotations
 
+import copy
 import logging
 from threading import Lock
 from time import time_ns
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import Context
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import sampling
 from opentelemetry.sdk.trace._tracer_metrics import NoOpTracerMetrics
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.propagation import _SPAN_KEY
+from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextvars import Token
 
+    from opentelemetry.trace import TraceState
     from opentelemetry.util.types import AnyValue, Attributes
 
 _log = logging.getLogger("opentelemetry.sdk.trace")  # what these spans warn of, the SDK's warn of
 
 #: Types of values that are kept as they are: neither to be copied, as lists are, nor to be made text of.
-_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
+_is_plain = (str, int, float, bool, bytes, type(None)).__contains__
 _FLAGS = tuple(TraceFlags(flags) for flags in range(4))
 _SAMPLED, _RANDOM = TraceFlags.SAMPLED, TraceFlags.RANDOM_TRACE_ID
 _DROP, _RECORD = sampling.Decision.DROP, sampling.Decision.RECORD_AND_SAMPLE
 #: The SDK's own limit, where nobody set one.
 _MOST_ATTRIBUTES = 128
+_UNSET = Status(StatusCode.UNSET)
+
+_make_tuple, _make_object, _set_item = tuple.__new__, object.__new__, dict.__setitem__
+
+#: OpenTelemetry's current context, without the three calls that lead to it where it is a `ContextVar`, as it nearly
+#: always is (`OTEL_PYTHON_CONTEXT` can name another). `detach` raises ValueError in a foreign `contextvars.Context`.
+current: Callable[[], Context] = context_api.get_current
+attach: Callable[[Context], Token[Context]] = context_api.attach
+detach: Callable[[Token[Context]], None] = context_api.detach
+if type(context_api._RUNTIME_CONTEXT) is ContextVarsRuntimeContext:
+    _variable = context_api._RUNTIME_CONTEXT._current_context
+    current, attach, detach = _variable.get, _variable.set, _variable.reset
 
 
 class LeanSpan(sdk.Span):
@@ -45,8 +64,9 @@ class LeanSpan(sdk.Span):
     _attributes: dict[str, AnyValue]
     _events: Sequence[Any] = ()
     _links: Sequence[Link] = ()
-    _status = Status(StatusCode.UNSET)
+    _status = _UNSET
     _dropped = 0
+    _more = False  # than name, ids, times and attributes
     _end_time: int | None = None
     _trace_config = None
     _record_end_metrics = None
@@ -58,7 +78,12 @@ class LeanSpan(sdk.Span):
     _limits = property(lambda self: self._tracer._span_limits)
     _span_processor = property(lambda self: self._tracer.span_processor)
     _instrumentation_info = property(lambda self: self._tracer.instrumentation_info)
-    _instrumentation_scope = property(lambda self: self._tracer._instrumentation_scope)
+    _lock = property(lambda self: self.__dict__.setdefault("_own_lock", Lock()))
+
+    @property
+    def attributes(self) -> Mapping[str, AnyValue]:
+        """What there is now; who goes through it may set more meanwhile."""
+        return MappingProxyType(self._attributes.copy())
 
     @property
     def dropped_attributes(self) -> int:
@@ -69,34 +94,57 @@ class LeanSpan(sdk.Span):
             _log.warning("Setting attribute on ended span.")
             return
         attributes = self._attributes
-        if type(value) in _PLAIN and type(key) is str and key and len(attributes) < _MOST_ATTRIBUTES:
+        if _is_plain(type(value)) and type(key) is str and key and len(attributes) < _MOST_ATTRIBUTES:
             attributes[key] = value
         else:
-            self._keep({key: value})
+            cleaned = BoundedAttributes(immutable=False)
+            cleaned[key] = value
+            self._keep(cleaned)
 
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
-        for key, value in attributes.items():
-            self.set_attribute(key, value)
+        if self._end_time is not None:
+            _log.warning("Setting attribute on ended span.")
+        elif (
+            all(map(_is_plain, map(type, attributes.values())))
+            and "" not in attributes
+            and len(self._attributes) + len(attributes) <= _MOST_ATTRIBUTES
+        ):
+            self._attributes.update(attributes)
+        else:
+            self._keep(BoundedAttributes(attributes=attributes))
 
-    def _keep(self, attributes: Mapping[Any, Any]) -> None:
-        """Add attributes as the SDK does: with values that can be encoded, the oldest giving way at the limit."""
-        bounded = BoundedAttributes(_MOST_ATTRIBUTES, self._attributes, immutable=False)
-        bounded._set_items(attributes)
-        self._attributes = dict(bounded)
-        self._dropped += bounded.dropped
+    def _keep(self, cleaned: BoundedAttributes) -> None:
+        """Add what the SDK made of attributes. At the limit the oldest gives way, as there."""
+        with self._lock:
+            self._more = True
+            self._dropped += cleaned.dropped
+            for key, value in cleaned._dict.items():
+                if len(self._attributes) >= _MOST_ATTRIBUTES and key not in self._attributes:
+                    self._attributes.pop(list(self._attributes)[0])  # noqa: RUF015 - another thread may add one
+                    self._dropped += 1
+                self._attributes[key] = value
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> sdk.ReadableSpan:
+        return copy.deepcopy(self._readable_span(), memo)
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
-        if not self._events:
-            self._events = BoundedList(self._limits.max_events)
+        if not self._events:  # the same for two threads that come first
+            self.__dict__.setdefault("_events", BoundedList(self._limits.max_events))
+            self._more = True
         super().add_event(name, attributes, timestamp)
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
-        if not self._links:
-            self._links = BoundedList(self._limits.max_links)
-        if not attributes and context.is_valid and self._end_time is None:
-            self._links.append(Link(context))  # type: ignore[attr-defined]
-        else:
-            super().add_link(context, attributes)
+        links = self._links
+        if not (links or attributes) and self._end_time is None and context.is_valid:
+            self._links, self._more = (Link(context),), True  # one is what most have: no list with a lock for it
+            return
+        if type(links) is tuple:
+            self._links, self._more = BoundedList.from_seq(self._limits.max_links, links), True
+        super().add_link(context, attributes)
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        self._more = True
+        super().set_status(status, description)
 
     def update_name(self, name: str) -> None:
         if self._end_time is None:
@@ -105,47 +153,54 @@ class LeanSpan(sdk.Span):
             super().update_name(name)  # which warns
 
     def end(self, end_time: int | None = None) -> None:
-        with self._lock:
-            if self._end_time is not None:
-                _log.warning("Calling end() on an ended span.")
-                return
-            self._end_time = time_ns() if end_time is None else end_time
-        tracer = self._tracer
-        for processor in tracer.attentive_to_ending:
+        now = time_ns() if end_time is None else end_time
+        # No call between this look and the next line: from Python 3.11 on no other thread comes in between.
+        if self._end_time is not None:
+            _log.warning("Calling end() on an ended span.")
+            return
+        self._end_time = now
+        processors = self._tracer.span_processor
+        for processor in processors.attentive_to_ending:
             processor._on_ending(self)
-        for processor in tracer.processors():
+        for processor in processors._span_processors:
             processor.on_end(self)
+
+
+class _Processors(sdk.SynchronousMultiSpanProcessor):
+    """The SDK's list of span processors, which knows which of them care for more than a span's end."""
+
+    attentive_to_start: tuple[sdk.SpanProcessor, ...] = ()
+    attentive_to_ending: tuple[sdk.SpanProcessor, ...] = ()
+
+    def add_span_processor(self, span_processor: sdk.SpanProcessor) -> None:
+        super().add_span_processor(span_processor)
+        all_of_them, none = self._span_processors, sdk.SpanProcessor
+        self.attentive_to_start = tuple(each for each in all_of_them if not _is(each.on_start, none.on_start))
+        self.attentive_to_ending = tuple(
+            each for each in all_of_them if hasattr(each, "_on_ending") and not _is(each._on_ending, none._on_ending)
+        )
+
+
+def _is(method: Any, function: Any) -> bool:
+    return getattr(method, "__func__", None) is function
 
 
 class LeanTracer(sdk.Tracer):
     """Makes `LeanSpan`s."""
 
+    span_processor: _Processors  # where `_lean`
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._known_processors: tuple[Any, ...] | None = None
-        self.attentive_to_start: tuple[Any, ...] = ()
-        self.attentive_to_ending: tuple[Any, ...] = ()
         self._lean = (
-            isinstance(self.span_processor, sdk.SynchronousMultiSpanProcessor)
+            type(self.span_processor) is _Processors
             and _are_default(self._span_limits)
             and isinstance(self._tracer_metrics, NoOpTracerMetrics)
         )
-        self._follows_parent = _follows_parent(self.sampler)
+        self._follows_parent = self._lean and _follows_parent(self.sampler)
         root = getattr(self.sampler, "_root", None) if self._follows_parent else self.sampler
         self._always = isinstance(root, sampling.StaticSampler) and root._decision is _RECORD
-
-    def processors(self) -> tuple[Any, ...]:
-        """Return the span processors; one may be added at any time."""
-        processors: tuple[Any, ...] = self.span_processor._span_processors
-        if processors is not self._known_processors:
-            self._known_processors = processors
-            self.attentive_to_start = tuple(
-                each for each in processors if type(each).on_start is not sdk.SpanProcessor.on_start
-            )
-            self.attentive_to_ending = tuple(
-                each for each in processors if type(each)._on_ending is not sdk.SpanProcessor._on_ending
-            )
-        return processors
+        self._random = _RANDOM if self.id_generator.is_trace_id_random() else 0
 
     def start_span(
         self,
@@ -158,64 +213,107 @@ class LeanTracer(sdk.Tracer):
         record_exception: bool = True,
         set_status_on_exception: bool = True,
     ) -> trace.Span:
-        around: Any = (get_current() if context is None else context).get(_SPAN_KEY)
-        parent = around.get_span_context() if isinstance(around, trace.Span) else None
+        around: Any = (current() if context is None else context).get(_SPAN_KEY)
+        # A span context is a tuple: trace id, span id, whether it is remote, flags, trace state, whether it is valid.
+        if (
+            type(around) is LeanSpan
+            and self._follows_parent
+            and self._tracer_config.is_enabled
+            and (parent := around._context)[3] & _SAMPLED  # type: ignore[index]  # a lean span always has one
+        ):
+            trace_id, _, _, flags, state, _ = parent  # type: ignore[misc]
+        else:
+            if type(around) is NonRecordingSpan and self._follows_parent and self._tracer_config.is_enabled:
+                trace_id, _, _, flags, state, valid = around._context
+                if valid and not flags & _SAMPLED:
+                    unseen = _make_object(NonRecordingSpan)
+                    span_id, flags = self.id_generator.generate_span_id(), _FLAGS[flags & _RANDOM]
+                    unseen._context = _make_tuple(SpanContext, (trace_id, span_id, False, flags, state, span_id > 0))
+                    return unseen
+            found = self._decide(around, name, context, kind, attributes, links)
+            if found is None:
+                return super().start_span(
+                    name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
+                )
+            if isinstance(found, trace.Span):
+                return found
+            parent, trace_id, flags, state, attributes = found
+
+        span: LeanSpan = _make_object(LeanSpan)
+        span_id = self.id_generator.generate_span_id()
+        span._context = _make_tuple(SpanContext, (trace_id, span_id, False, flags, state, span_id > 0 < trace_id))
+        span._tracer, span._instrumentation_scope = self, self._instrumentation_scope
+        span._name, span._parent, span._kind = name, parent, kind
+        if not attributes:
+            span._attributes = {}
+        elif (
+            all(map(_is_plain, map(type, attributes.values())))
+            and "" not in attributes
+            and len(attributes) <= _MOST_ATTRIBUTES
+        ):
+            span._attributes = {**attributes}
+        else:
+            span._attributes = {}
+            span._keep(BoundedAttributes(attributes=attributes))
+        if links:
+            span._links, span._more = span._new_links(links), True
+        if not (record_exception and set_status_on_exception):
+            span._record_exception, span._set_status_on_exception = record_exception, set_status_on_exception
+        span._start_time = time_ns() if start_time is None else start_time
+        for processor in self.span_processor.attentive_to_start:
+            processor.on_start(span, parent_context=context)
+        return span
+
+    def _decide(
+        self,
+        around: Any,
+        name: str,
+        context: Context | None,
+        kind: SpanKind,
+        attributes: Attributes,
+        links: Sequence[Link] | None,
+    ) -> tuple[SpanContext | None, int, TraceFlags, TraceState, Attributes] | trace.Span | None:
+        """Return a recording span's parent, trace id, flags, trace state and attributes, or the span if it records not.
+
+        None is for what only the SDK can do.
+        """
+        parent: Any = around.get_span_context() if isinstance(around, trace.Span) else None
         if (
             not self._lean
             or not self._tracer_config.is_enabled
             or (parent is not None and type(parent) is not SpanContext)
         ):
-            return super().start_span(
-                name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
-            )
-
+            return None
+        state: TraceState | None
         if parent is not None and parent.is_valid:
-            trace_id, random = parent.trace_id, parent.trace_flags & _RANDOM
+            trace_id, _, _, flags, state, _ = parent
+            random = flags & _RANDOM
             decided = self._follows_parent
-            sampled = parent.trace_flags & _SAMPLED
-            if decided and not sampled and type(around) is NonRecordingSpan:
-                return around  # whatever the child were called, nobody will see it
-            state = parent.trace_state
+            sampled = flags & _SAMPLED
         else:
-            parent = state = None
+            parent = None
+            state = DEFAULT_TRACE_STATE
             trace_id = self.id_generator.generate_trace_id()
-            random = _RANDOM if self.id_generator.is_trace_id_random() else 0
+            random = self._random
             decided = sampled = self._always
         recording = sampled
         if not decided:
             result = self.sampler.should_sample(context, trace_id, name, kind, attributes, links or ())
             recording, sampled = result.decision is not _DROP, result.decision is _RECORD
-            attributes, state = result.attributes, result.trace_state
-
+            attributes, state = result.attributes, result.trace_state or DEFAULT_TRACE_STATE
         flags = _FLAGS[(_SAMPLED if sampled else 0) | random]
-        own = SpanContext(trace_id, self.id_generator.generate_span_id(), False, flags, state)
         if not recording:
-            return NonRecordingSpan(own)
-
-        span: LeanSpan = object.__new__(LeanSpan)
-        span._tracer = self
-        span._name, span._context, span._parent, span._kind = name, own, parent, kind
-        span._lock = Lock()
-        span._attributes = {}
-        if attributes:
-            if _PLAIN.issuperset(map(type, attributes.values())) and len(attributes) <= _MOST_ATTRIBUTES:
-                span._attributes.update(attributes)
-            else:
-                span._keep(attributes)
-        if links:
-            span._links = span._new_links(links)
-        if not (record_exception and set_status_on_exception):
-            span._record_exception, span._set_status_on_exception = record_exception, set_status_on_exception
-        span._start_time = time_ns() if start_time is None else start_time
-        self.processors()
-        for processor in self.attentive_to_start:
-            processor.on_start(span, parent_context=context)
-        return span
+            return NonRecordingSpan(SpanContext(trace_id, self.id_generator.generate_span_id(), False, flags, state))
+        return parent, trace_id, flags, state or DEFAULT_TRACE_STATE, attributes
 
 
 def _are_default(limits: sdk.SpanLimits) -> bool:
     """Whether the limits that a lean span keeps in its own way are those that nobody set."""
-    return limits.max_span_attributes == _MOST_ATTRIBUTES and limits.max_span_attribute_length is None
+    return (
+        limits.max_span_attributes == _MOST_ATTRIBUTES
+        and limits.max_span_attribute_length is None
+        and limits.max_links != 0
+    )
 
 
 def _follows_parent(sampler: sampling.Sampler) -> bool:
@@ -230,6 +328,10 @@ def _follows_parent(sampler: sampling.Sampler) -> bool:
 
 class LeanTracerProvider(sdk.TracerProvider):
     """The SDK's provider, with `LeanTracer`s."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("active_span_processor", _Processors())  # type: ignore[no-untyped-call]
+        super().__init__(**options)
 
     def get_tracer(
         self,
@@ -258,9 +360,8 @@ class LeanTracerProvider(sdk.TracerProvider):
             return self._tracers[made._instrumentation_scope]
 
 
-def context_with(span: trace.Span, context: Context | None = None, *keys: str) -> Context:
-    """Return `context`, the current one by default, with `span` in it: as the current span, and under other `keys`."""
-    copy = Context(get_current() if context is None else context)
-    for key in (_SPAN_KEY, *keys):
-        dict.__setitem__(copy, key, span)  # it is nobody else's yet
+def context_with(span: trace.Span) -> Context:
+    """Return the current context with `span` as its span."""
+    copy = Context(current())
+    _set_item(copy, _SPAN_KEY, span)  # it is nobody else's yet
     return copy

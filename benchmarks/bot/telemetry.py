@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,17 +24,78 @@ def none(_dispatcher: Dispatcher, _bot: Bot, _gauge: Gauge) -> None:
 
 
 def tuned(dispatcher: Dispatcher, _bot: Bot, _gauge: Gauge) -> None:
-    """What otelbot's tuning does, by hand and for the methods of this bot."""
+    """What otelbot's tuning does, by hand: for the methods and models of this bot, as this aiogram has them."""
     from aiogram.methods import DeleteWebhook, GetMe, GetUpdates, Response, SendMessage
 
     methods = (DeleteWebhook, GetMe, GetUpdates, SendMessage)
     dispatcher["kept"] = [Response[method.__returning__] for method in methods]  # type: ignore[name-defined]
+    _tune_models()
+    _tune_calls()
+    sys.setswitchinterval(0.001)
 
     async def freeze() -> None:
         gc.collect()
         gc.freeze()
 
     dispatcher.startup.register(freeze)
+
+
+def _tune_models() -> None:
+    """Note the bot once for each model, and look for unset values at once."""
+    from aiogram.client.context_controller import BotContextController
+    from aiogram.methods.base import TelegramMethod
+    from aiogram.types.base import TelegramObject
+    from pydantic import BaseModel
+
+    private: Any = vars(BaseModel)["__pydantic_private__"]
+
+    def post_init(model: Any, context: Any) -> None:
+        private.__set__(model, {"_bot": context.get("bot") if context else None})
+
+    models: list[Any] = [BotContextController]
+    for model in models:
+        models.extend(model.__subclasses__())
+        if model is not BotContextController:
+            model.model_post_init = post_init
+
+    def remove_unset(_cls: Any, values: Any) -> Any:
+        if type(values) is not dict:  # where several types are tried
+            return values
+        unset = {UNSET_TYPE}  # type: ignore[name-defined]  # noqa: F821 - aiogram's, where it runs
+        if unset.isdisjoint(map(type, values.values())):
+            return values.copy()
+        return {key: value for key, value in values.items() if type(value) not in unset}
+
+    for base in (TelegramObject, TelegramMethod):
+        base.remove_unset.__func__.__code__ = remove_unset.__code__
+
+
+def _tune_calls() -> None:
+    """Wrap handlers without their names, and build forms of values that are there."""
+    from aiogram.client.session.aiohttp import AiohttpSession
+    from aiogram.dispatcher.middlewares.manager import MiddlewareManager
+    from aiohttp import FormData
+
+    def wrap_middlewares(middlewares: Any, handler: Any) -> Any:
+        def wrapper(event: Any, data: dict[str, Any]) -> Any:
+            return handler(event, **data)
+
+        wrapped: Any = wrapper
+        for middleware in reversed(list(middlewares)):
+            wrapped = partial(middleware, wrapped)
+        return wrapped
+
+    def build_form_data(session: Any, bot: Any, method: Any) -> FormData:
+        form = FormData.__new__(FormData)
+        form._fields, form._is_multipart, form._quote_fields, form._charset = [], False, False, None  # noqa: SLF001
+        for key, value in method.model_dump(warnings=False).items():
+            # This bot sends no files.
+            if value is not None and (prepared := session.prepare_value(value, bot=bot, files={})):
+                form.add_field(key, prepared)
+        return form
+
+    MiddlewareManager.wrap_middlewares = staticmethod(wrap_middlewares)  # type: ignore[method-assign]
+    AiohttpSession.build_form_data = build_form_data  # type: ignore[assignment, method-assign]
 
 
 def update_span(dispatcher: Dispatcher, _bot: Bot, _gauge: Gauge) -> None:

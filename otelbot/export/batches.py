@@ -12,6 +12,7 @@ import threading
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from otelbot.export.encoding import export_request
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     _Item = tuple[InstrumentationScope | None, bytes]
 
 _log = logging.getLogger("otelbot")
+_scope, _encoded = itemgetter(0), itemgetter(1)  # of an item
 
 #: Bytes of one request: receivers refuse those of many megabytes.
 _LARGE = 2**20
@@ -101,9 +103,8 @@ class Batches:
         """Take one encoded item. Costs a fraction of a microsecond."""
         size = len(item)
         self._bytes += size  # calls nothing between reading and writing, which is where another thread could come in
-        waiting = self._waiting
-        waiting.append((scope, item))
-        if len(waiting) >= self._batch or self._bytes >= self._large or self._closed:
+        (waiting := self._waiting).append((scope, item))
+        if len(waiting) >= self._batch or self._bytes >= self._large:
             self._attend()
 
     def _attend(self) -> None:
@@ -153,13 +154,16 @@ class Batches:
 
     def _next(self) -> list[_Item]:
         """Return what makes the next request, the oldest first."""
-        items: list[_Item] = []
-        size = 0
+        waiting, items, size = self._waiting, [], 0
         with suppress(IndexError):
-            while len(items) < self._batch and size < _LARGE:
-                item = self._waiting.popleft()
-                items.append(item)
-                size += len(item[1])
+            if self._bytes < _LARGE:  # whatever they are, they are one request
+                for _ in range(min(len(waiting), self._batch)):
+                    items.append(waiting.popleft())  # noqa: PERF401 - what was taken must not be lost to an error
+            else:
+                while len(items) < self._batch and size < _LARGE:
+                    items.append(waiting.popleft())
+                    size += len(items[-1][1])
+        size = sum(map(len, map(_encoded, items)))
         self._bytes -= size
         return items
 
@@ -179,6 +183,8 @@ class Batches:
             self._sender.submit(request, len(items))
 
     def _join(self, items: list[_Item]) -> bytes:
+        if len(set(map(id, map(_scope, items)))) == 1:
+            return export_request(self._resource(), [(items[0][0], list(map(_encoded, items)))])
         groups: dict[InstrumentationScope | None, list[bytes]] = {}
         by_identity: dict[int, list[bytes]] = {}  # the same few objects, whose comparison takes microseconds
         for scope, item in items:
@@ -190,7 +196,7 @@ class Batches:
 
     def close(self) -> None:
         """Hand over what waits. What comes later goes to the sender at once."""
-        self._closed = True
+        self._closed, self._large = True, 0  # so that `add` attends to whatever comes
         self.hand_over()
         with suppress(RuntimeError):
             self._gate.release()  # lets the thread end

@@ -14,11 +14,10 @@ import threading
 import time
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
 from http.client import responses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -41,8 +40,7 @@ _ANSWER_LIMIT = 64 * 1024
 _LEVEL = 2
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What became of one request.
 
     `rejected` counts the items that an accepting endpoint refused (partial success). `unreachable` says that nobody

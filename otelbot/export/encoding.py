@@ -7,13 +7,15 @@ https://github.com/open-telemetry/opentelemetry-proto/tree/main/opentelemetry/pr
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import StatusCode
+from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
 from otelbot import privacy
-from otelbot.export.protobuf import FIXED32, FIXED64, LENGTH, VARINT, fixed32, fixed64, sized, tag, varint
+from otelbot.export.protobuf import FIXED32, FIXED64, LENGTH, VARINT, fixed32, fixed64, lengths, sized, tag, varint
 from otelbot.export.values import (
     encode_attributes,
     encode_name,
@@ -21,16 +23,18 @@ from otelbot.export.values import (
     encode_scope,
     encode_text,
     encode_value,
+    kept,
 )
+from otelbot.tracing import LeanSpan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import Event
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import Link, Status
+    from opentelemetry.trace import Link, Status, TraceState
 
     #: The encoded spans, log records or metrics of each scope.
     Groups = Iterable[tuple[InstrumentationScope | None, Sequence[bytes]]]
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 _LOW = 0xFFFF_FFFF_FFFF_FFFF
 _ids = Struct(">2sQQ2sQ").pack  # a trace's id and a span's, each with tag and length
 _times = Struct("<cQcQ").pack
+_parent_and_flags = Struct(">2sQ6s").pack
 #: What a span's parent, or who is linked to, is known to be: 0x100, and 0x200 where it is remote.
 _FLAGS = (fixed32(0x100), fixed32(0x300))
 
@@ -58,6 +63,7 @@ _EVENT_DROPPED, _LINK_DROPPED = tag(4, VARINT), tag(5, VARINT)
 _LOG_TIME, _SEVERITY, _SEVERITY_TEXT, _BODY = tag(1, FIXED64), tag(2, VARINT), tag(3, LENGTH), tag(5, LENGTH)
 _LOG_ATTRIBUTES, _LOG_DROPPED, _LOG_FLAGS = tag(6, LENGTH), tag(7, VARINT), tag(8, FIXED32)
 _LOG_TRACE_ID, _LOG_SPAN_ID = tag(9, LENGTH) + b"\x10", tag(10, LENGTH) + b"\x08"
+_STRING = tag(1, LENGTH)  # of a body
 _OBSERVED, _EVENT_NAME_OF_LOG = tag(11, FIXED64), tag(12, LENGTH)
 
 _RESOURCE, _SCOPE_GROUP, _SCOPE, _ITEM, _SCHEMA = (
@@ -75,36 +81,42 @@ def encode_span(span: Any) -> bytes:
     The SDK's properties make views and copies of what they return, so what is behind them is read.
     """
     trace_id, span_id, _, _, trace_state, _ = span._context
-    parts = [
-        _ids(_TRACE_ID, trace_id >> 64, trace_id & _LOW, _SPAN_ID, span_id),
-        _NAME,
-        encode_name(span._name),
-        _KINDS[span._kind._value_],
-        _times(_START, span._start_time or 0, _END, span._end_time or 0),
-    ]
     parent = span._parent
-    if parent is None:
-        parts.append(_PARENT_FLAGS[0])
-    else:
-        parts += (_PARENT, parent.span_id.to_bytes(8, "big"), _PARENT_FLAGS[parent.is_remote])
+    attributes = span._attributes
+    encoded = b"".join(
+        (
+            _ids(_TRACE_ID, trace_id >> 64, trace_id & _LOW, _SPAN_ID, span_id),
+            _NAME,
+            encode_name(span._name),
+            _KINDS[span._kind._value_],
+            _times(_START, span._start_time or 0, _END, span._end_time or 0),
+            # Indices of a span context: 1 is its id, 2 says whether it is remote.
+            _PARENT_FLAGS[0] if parent is None else _parent_and_flags(_PARENT, parent[1], _PARENT_FLAGS[parent[2]]),
+            encode_attributes(_ATTRIBUTES, attributes) if attributes else b"",
+        )
+    )
+    if trace_state is DEFAULT_TRACE_STATE and type(span) is LeanSpan and not span._more:
+        return encoded + _UNSET
+    return b"".join((encoded, *_more(span, trace_state)))
+
+
+def _more(span: Any, trace_state: TraceState) -> Iterator[bytes]:
+    """Yield what few spans have."""
     if trace_state:
         state = ",".join([f"{key}={value}" for key, value in trace_state.items()])
         if privacy.scrub(state) == state:  # it comes from other programs; cut in pieces it would be none
-            parts += (_TRACE_STATE, sized(state.encode(errors="replace")))
-    if span._attributes:
-        parts.append(encode_attributes(_ATTRIBUTES, span._attributes))
+            yield _TRACE_STATE + sized(state.encode(errors="replace"))
     if dropped := span.dropped_attributes:
-        parts += (_DROPPED_ATTRIBUTES, varint(dropped))
-    if events := span._events:
-        parts += [_EVENT + sized(_event(event)) for event in events]
-    if links := span._links:
-        parts += [_LINK + sized(_link(link)) for link in links]
-    if type(events) is not tuple and (dropped := span.dropped_events):
-        parts += (_DROPPED_EVENTS, varint(dropped))
-    if type(links) is not tuple and (dropped := span.dropped_links):
-        parts += (_DROPPED_LINKS, varint(dropped))
-    parts.append(_status(span._status))
-    return b"".join(parts)
+        yield _DROPPED_ATTRIBUTES + varint(dropped)
+    for event in span._events:
+        yield _EVENT + sized(_event(event))
+    for link in span._links:
+        yield _LINK + sized(_link(link))
+    if dropped := span.dropped_events:
+        yield _DROPPED_EVENTS + varint(dropped)
+    if dropped := span.dropped_links:
+        yield _DROPPED_LINKS + varint(dropped)
+    yield _status(span._status)
 
 
 def _event(event: Event) -> bytes:
@@ -134,28 +146,83 @@ def _status(status: Status) -> bytes:
 def encode_log(readable: ReadableLogRecord | ReadWriteLogRecord) -> bytes:
     """Return the body of a `LogRecord`, scrubbed."""
     record = readable.log_record
-    parts = [
-        _times(_LOG_TIME, record.timestamp or 0, _OBSERVED, record.observed_timestamp or 0),
-        _BODY,
-        sized(encode_value(record.body)),
-    ]
-    if record.severity_number is not None:
-        parts += (_SEVERITY, varint(record.severity_number.value))
-    if record.severity_text:
-        parts += (_SEVERITY_TEXT, encode_name(record.severity_text))
-    if record.attributes:
-        parts.append(encode_attributes(_LOG_ATTRIBUTES, record.attributes))
+    number = record.severity_number
+    encoded = encode_record(
+        (record.timestamp or 0, record.observed_timestamp or 0),
+        (None if number is None else number.value, record.severity_text),
+        record.body,
+        record.attributes,
+        (record.trace_id or 0, record.span_id or 0, record.trace_flags or 0),
+    )
     if dropped := readable.dropped_attributes:
-        parts += (_LOG_DROPPED, varint(dropped))
-    if record.trace_flags:
-        parts += (_LOG_FLAGS, fixed32(record.trace_flags))
-    if record.trace_id:
-        parts += (_LOG_TRACE_ID, record.trace_id.to_bytes(16, "big"))
-    if record.span_id:
-        parts += (_LOG_SPAN_ID, record.span_id.to_bytes(8, "big"))
+        encoded += _LOG_DROPPED + varint(dropped)
     if record.event_name:
-        parts += (_EVENT_NAME_OF_LOG, encode_name(record.event_name))
-    return b"".join(parts)
+        encoded += _EVENT_NAME_OF_LOG + encode_name(record.event_name)
+    return encoded
+
+
+def encode_record(
+    times: tuple[int, int],
+    severity: tuple[int | None, str | None],
+    body: Any,
+    attributes: Mapping[str, Any] | None,
+    span: tuple[int, int, int],
+) -> bytes:
+    """Return the body of a `LogRecord`, scrubbed.
+
+    :param times: when it happened and when it was seen, in ns; 0 is unknown.
+    :param severity: number and text.
+    :param span: ids of trace and span, and flags; 0 is none.
+    """
+    return b"".join(
+        (
+            _times(_LOG_TIME, times[0], _OBSERVED, times[1]),
+            _described(severity, attributes),
+            _BODY,
+            sized(encode_value(body)),
+            _belonging_to(*span),
+        )
+    )
+
+
+def encode_message(
+    times: tuple[int, int], source: tuple[int, str, str | None, int], body: str, span: tuple[int, int, int]
+) -> bytes:
+    """Return what `encode_record` does of a message that has no attributes but its place in the code.
+
+    :param source: severity's number and text, function and line, which few lines of code share: it is kept.
+    """
+    return b"".join(
+        (
+            _times(_LOG_TIME, times[0], _OBSERVED, times[1]),
+            kept(source, _source),
+            _BODY,
+            sized(_STRING + sized(encode_text(body))),
+            _belonging_to(*span),
+        )
+    )
+
+
+def _source(source: tuple[int, str, str | None, int]) -> bytes:
+    number, text, function, line = source
+    return _described((number, text), {"code.function.name": function, "code.line.number": line})
+
+
+def _described(severity: tuple[int | None, str | None], attributes: Mapping[str, Any] | None) -> bytes:
+    number, text = severity
+    encoded = b"" if number is None else _SEVERITY + varint(number)
+    if text:
+        encoded += _SEVERITY_TEXT + encode_name(text)
+    return encoded + encode_attributes(_LOG_ATTRIBUTES, attributes) if attributes else encoded
+
+
+def _belonging_to(trace_id: int, span_id: int, flags: int) -> bytes:
+    encoded = _LOG_FLAGS + fixed32(flags) if flags else b""
+    if trace_id and span_id:
+        return encoded + _ids(_LOG_TRACE_ID, trace_id >> 64, trace_id & _LOW, _LOG_SPAN_ID, span_id)
+    if trace_id:
+        encoded += _LOG_TRACE_ID + trace_id.to_bytes(16, "big")
+    return encoded + _LOG_SPAN_ID + span_id.to_bytes(8, "big") if span_id else encoded
 
 
 def export_request(resource: Resource, groups: Groups) -> bytes:
@@ -163,8 +230,8 @@ def export_request(resource: Resource, groups: Groups) -> bytes:
     parts = [_RESOURCE, sized(encode_resource(resource))]
     for scope, items in groups:
         group = [_SCOPE, sized(encode_scope(scope))]
-        for item in items:
-            group += (_ITEM, varint(len(item)), item)
+        # In one go: in a thread, each turn of a loop of Python's keeps the bot waiting.
+        group += chain.from_iterable(zip(repeat(_ITEM), map(lengths.__getitem__, map(len, items)), items, strict=False))
         if scope is not None and scope.schema_url:
             group += (_SCHEMA, sized(encode_text(scope.schema_url)))
         parts += (_SCOPE_GROUP, sized(b"".join(group)))

@@ -29,13 +29,16 @@ from opentelemetry.sdk.metrics.view import (
 )
 from opentelemetry.sdk.trace import SpanProcessor
 
-from otelbot.export.encoding import encode_log, encode_span
+from otelbot.export.encoding import encode_log, encode_message, encode_record, encode_span
 from otelbot.export.metric_encoding import encode_metrics
 from otelbot.export.scrubber import Resources
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.sdk._logs import ReadWriteLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from otelbot.export.batches import Batches
     from otelbot.export.sender import Sender
@@ -50,15 +53,15 @@ class OtlpSpanProcessor(SpanProcessor):
         self._batches = batches
 
     def on_end(self, span: ReadableSpan) -> None:
-        context = span.context
-        if context is None or not context.trace_flags & 1:
+        context: Any = span._context  # noqa: SLF001 - the properties are calls
+        if context is None or not context[3] & 1:  # its flags: whether it is sampled
             return
         try:
             encoded = encode_span(span)
         except Exception as error:
             self._batches.refuse(error)
         else:
-            self._batches.add(span.instrumentation_scope, encoded)
+            self._batches.add(span._instrumentation_scope, encoded)  # noqa: SLF001
 
     def shutdown(self) -> None:
         self._batches.close()
@@ -75,12 +78,23 @@ class OtlpLogProcessor(LogRecordProcessor):
         self._batches = batches
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        self._add(log_record.instrumentation_scope, encode_log, log_record)
+
+    def emit_plain(self, scope: InstrumentationScope, *record: Any) -> None:
+        """Take what `encode_record` takes, where there is no need of an object for it."""
+        self._add(scope, encode_record, *record)
+
+    def emit_message(self, scope: InstrumentationScope, *message: Any) -> None:
+        """Take what `encode_message` takes."""
+        self._add(scope, encode_message, *message)
+
+    def _add(self, scope: InstrumentationScope | None, encode: Callable[..., bytes], *record: Any) -> None:
         try:
-            encoded = encode_log(log_record)
+            encoded = encode(*record)
         except Exception as error:
             self._batches.refuse(error)
         else:
-            self._batches.add(log_record.instrumentation_scope, encoded)
+            self._batches.add(scope, encoded)
 
     def shutdown(self) -> None:
         self._batches.close()

@@ -41,6 +41,19 @@ def varint(number: int) -> bytes:
     return bytes(parts)
 
 
+class _Lengths(dict[int, bytes]):
+    """Lengths as `varint` gives them; the usual ones are kept."""
+
+    def __missing__(self, length: int) -> bytes:
+        encoded = varint(length)
+        if length < 0x4000:
+            self[length] = encoded
+        return encoded
+
+
+lengths = _Lengths()
+
+
 def zigzag(number: int) -> bytes:
     """Return a signed number (`sint32`) so that small negative ones are short."""
     return varint(number << 1 ^ number >> 31)
@@ -48,7 +61,7 @@ def zigzag(number: int) -> bytes:
 
 def sized(data: bytes) -> bytes:
     """Return a message, text or packed list with its length before it."""
-    return varint(len(data)) + data
+    return lengths[len(data)] + data
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:

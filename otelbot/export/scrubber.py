@@ -34,15 +34,14 @@ from otelbot.privacy import scrub
 LONGEST_VALUE = 32_768
 
 
-def scrub_and_cut(text: str) -> str:
-    """Return `text` scrubbed, and only then cut: half a token could not be recognized."""
-    text = scrub(text)
+def cut(text: str) -> str:
+    """Return a scrubbed text cut to its bound; only then: half a token could not be recognized."""
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
 
 
 def scrub_text(text: str) -> str:
     """Return `text` scrubbed, cut, and as UTF-8 can hold it: one lone surrogate would cost the whole batch."""
-    text = scrub_and_cut(text)
+    text = cut(scrub(text))
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 

@@ -6,19 +6,24 @@ forgotten when another secret becomes known, and when it takes too much memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry.attributes import BoundedAttributes
 
 from otelbot import privacy
 from otelbot.export import protobuf
 from otelbot.export.protobuf import FIXED64, LENGTH, VARINT, sized, tag, varint
-from otelbot.export.scrubber import scrub_and_cut, scrub_key, scrub_text
+from otelbot.export.scrubber import cut, scrub_key, scrub_text
+from otelbot.privacy import scrub_anew
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+K = TypeVar("K", bound=Hashable)
 
 _MOST_VALUES = 256  # of one key, past which they are taken for ids and encoded each time
 _MOST_TEXTS = 1024  # keys, names
@@ -54,81 +59,127 @@ class _Texts(dict[str, bytes]):
         return encoded
 
 
-class _Values(dict[str | int, bytes]):
-    """The values of one attribute key, each encoded as a whole `KeyValue` with its length. Texts and integers only."""
+class _Key:
+    """What is common to all values of one attribute key in one field, and the integers that it has had."""
 
-    __slots__ = ("_known", "_learning", "_prefix")
+    __slots__ = ("field", "integers", "prefix", "room")
 
-    def __init__(self, known: _Known, key: str) -> None:
-        self._known = known
-        self._learning = True
-        self._prefix = _KEY + sized(key.encode()) + _VALUE
-
-    def __missing__(self, value: str | int) -> bytes:
-        pair = self.encode(value)
-        if self._learning:
-            if len(self) < _MOST_VALUES:
-                self._known.keep(self, value, pair)
-            else:
-                self._learning = False
-                self.clear()
-        return pair
+    def __init__(self, field: bytes, key: str) -> None:
+        self.field = field
+        self.prefix = _KEY + sized(key.encode()) + _VALUE
+        self.room = _MOST_VALUES  # for more of them; where it has ended they are ids, and encoded each time
+        self.integers: dict[int, bytes] = {}
 
     def encode(self, value: Any) -> bytes:
         encoded = encode_value(value)
-        return sized(self._prefix + varint(len(encoded)) + encoded)
+        return self.field + sized(self.prefix + varint(len(encoded)) + encoded)
 
 
-class _Keys(dict[str, _Values]):
+class _Pairs(dict[tuple[str, Any], bytes]):
+    """Attributes, each encoded as a whole `KeyValue` with its length and the tag of the field that they are in.
+
+    Only texts are kept here: 1, 1.0 and True are one key of a dictionary, but three values.
+    """
+
+    def __init__(self, known: _Known, field: bytes) -> None:
+        self._known = known
+        self._field = field
+        self._keys: dict[str, _Key] = {}
+
+    def __missing__(self, item: tuple[str, Any]) -> bytes:
+        name, value = item
+        key = self._keys.get(name) or self._learn(name)
+        kind = type(value)
+        if kind is int:
+            pair = key.integers.get(value)
+            if pair is not None:
+                return pair
+        pair = key.encode(value)
+        if key.room and (kind is str or kind is int):
+            key.room -= 1
+            if kind is str:
+                self._known.keep(self, item, pair)
+            else:
+                self._known.keep(key.integers, value, pair)
+        return pair
+
+    def one(self, item: tuple[str, Any]) -> bytes:
+        """Return what is kept of an attribute, or else encode it, also where its value is no key of a dictionary."""
+        try:
+            return self[item]
+        except TypeError:
+            return (self._keys.get(item[0]) or self._learn(item[0])).encode(item[1])
+
+    def _learn(self, name: str) -> _Key:
+        if not isinstance(name, str) or scrub_text(name) != name:
+            raise _OddKeyError
+        key = _Key(self._field, name)
+        if len(self._keys) < _MOST_TEXTS and len(name) <= _LONGEST_KEPT:
+            self._keys[name] = key
+        else:
+            key.room = 0
+        return key
+
+
+class _Fields(dict[bytes, _Pairs]):
+    """The attributes of each field."""
+
     def __init__(self, known: _Known) -> None:
         self._known = known
 
-    def __missing__(self, key: str) -> _Values:
-        if not isinstance(key, str) or scrub_text(key) != key:
-            raise _OddKeyError
-        values = _Values(self._known, key)
-        if len(self) < _MOST_TEXTS and len(key) <= _LONGEST_KEPT:
-            self[key] = values
-        else:
-            values._learning = False  # noqa: SLF001 - it is thrown away
-        return values
+    def __missing__(self, field: bytes) -> _Pairs:
+        pairs = self[field] = _Pairs(self._known, field)
+        return pairs
 
 
 class _Known:
-    """What has been encoded, and with how many secrets known. A thread that still uses an old one spoils nothing."""
+    """What has been encoded, with as many secrets known as then. A thread that still uses an old one spoils nothing."""
 
-    def __init__(self, generation: int) -> None:
-        self.generation = generation
+    def __init__(self) -> None:
         self.room = _MOST_KEPT
-        self.keys = _Keys(self)
+        self.fields = _Fields(self)
         self.texts = _Texts(self)
         self.scopes: dict[InstrumentationScope, bytes] = {}
         self.resources: dict[int, tuple[Resource, bytes]] = {}
+        self.others: dict[Hashable, bytes] = {}
 
-    def keep(self, where: dict[Any, bytes], what: str | int, encoded: bytes) -> None:
-        if len(encoded) <= _LONGEST_KEPT:
-            where[what] = encoded
-            self.room -= 2 * len(encoded) + _OVERHEAD
+    def keep(self, where: dict[Any, bytes], what: Any, encoded: bytes) -> None:
+        if len(encoded) > _LONGEST_KEPT:
+            return
+        where[what] = encoded
+        self.room -= 2 * len(encoded) + _OVERHEAD
+        if self.room < 0:
+            _forget()
 
 
-_known = _Known(privacy.generation)
-
-
-def _current() -> _Known:
+def _forget() -> None:
     global _known  # noqa: PLW0603 - one process, one memory
-    if _known.generation != privacy.generation or _known.room < 0:
-        _known = _Known(privacy.generation)
-    return _known
+    _known = _Known()
+
+
+_known = _Known()
+privacy.when_secret(_forget)
+
+
+def kept(key: K, encode: Callable[[K], bytes]) -> bytes:
+    """Return what `encode(key)` returns, scrubbed, or what it returned before."""
+    known = _known  # also when another secret becomes known meanwhile
+    encoded = known.others.get(key)
+    if encoded is None:
+        encoded = encode(key)
+        if len(known.others) < _MOST_TEXTS:
+            known.keep(known.others, key, encoded)
+    return encoded
 
 
 def encode_text(text: str) -> bytes:
     """Return `text` scrubbed, cut and as UTF-8, with lone surrogates replaced."""
-    return scrub_and_cut(text).encode(errors="replace")
+    return cut(scrub_anew(text)).encode(errors="replace")  # what repeats is kept here
 
 
 def encode_name(text: str) -> bytes:
     """Return a text that repeats, encoded, with its length."""
-    return _current().texts[text]
+    return _known.texts[text]
 
 
 def encode_value(value: Any) -> bytes:
@@ -161,15 +212,14 @@ def encode_attributes(field: bytes, attributes: Mapping[str, Any]) -> bytes:
     """
     if type(attributes) is BoundedAttributes:
         attributes = attributes._dict  # noqa: SLF001 - its iterator takes a lock and makes a list
-    keys = _current().keys
+    pairs = _known.fields[field]
     try:
-        pairs = [
-            keys[key][value] if type(value) is str or type(value) is int else keys[key].encode(value)
-            for key, value in attributes.items()
-        ]
+        try:
+            return b"".join(map(pairs.__getitem__, attributes.items()))
+        except TypeError:  # a list among the values, which is no key of a dictionary
+            return b"".join(map(pairs.one, attributes.items()))
     except _OddKeyError:
         return _odd_pairs(field, attributes)
-    return field + field.join(pairs) if pairs else b""
 
 
 def _odd_pairs(field: bytes, attributes: Mapping[Any, Any]) -> bytes:
@@ -187,7 +237,7 @@ def encode_scope(scope: InstrumentationScope | None) -> bytes:
     """Return the body of an `InstrumentationScope`, scrubbed."""
     if scope is None:
         return b""
-    known = _current().scopes
+    known = _known.scopes
     encoded = known.get(scope)
     if encoded is None:
         encoded = _NAME + sized(encode_text(scope.name))
@@ -202,7 +252,7 @@ def encode_scope(scope: InstrumentationScope | None) -> bytes:
 
 def encode_resource(resource: Resource) -> bytes:
     """Return the body of a `Resource`, scrubbed."""
-    known = _current().resources
+    known = _known.resources
     found = known.get(id(resource))
     if found is None or found[0] is not resource:
         found = resource, encode_attributes(_RESOURCE_ATTRIBUTES, resource.attributes)

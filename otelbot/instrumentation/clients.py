@@ -153,8 +153,7 @@ class _Current(AbstractContextManager[Span]):
 
     def __enter__(self) -> Span:
         span = self._span
-        # A tracer may give the current span where nothing is sampled: it stays the current one.
-        if isinstance(span, ClientSpan) and (span.inner.is_recording() or span.inner is not trace.get_current_span()):
+        if isinstance(span, ClientSpan):
             self._token = context_api.attach(trace.set_span_in_context(span))
         return span
 

@@ -4,6 +4,7 @@ No handler is added: one on the root logger would silence the console of a bot t
 its later `logging.basicConfig` into nothing. Records are seen where a logger hands them to its handlers, after its
 level and filters. https://github.com/open-telemetry/opentelemetry-python-contrib/issues/4034
 """
+# ruff: noqa: SLF001 - what the SDK does with a record is spared where nobody else is to see it
 
 from __future__ import annotations
 
@@ -18,22 +19,28 @@ from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context, metrics
-from opentelemetry._logs import LogRecord
 from opentelemetry.instrumentation.log_utils import std_to_otel
-from opentelemetry.sdk._logs import Logger, ReadWriteLogRecord
+from opentelemetry.sdk._logs import Logger
+from opentelemetry.sdk._logs._internal._logger_metrics import NoOpLoggerMetrics
+from opentelemetry.trace import INVALID_SPAN
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 from otelbot import __version__, lifecycle, signals
+from otelbot.export.exporters import OtlpLogProcessor
 from otelbot.instrumentation.meters import create
 from otelbot.privacy import exception_attributes, exception_message
+from otelbot.tracing import current
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from opentelemetry._logs import SeverityNumber
     from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.trace import Span, SpanContext
 
 #: What every record has; the rest was given as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_USUAL = len(vars(logging.makeLogRecord({})))  # of a record's attributes, where nothing was given as `extra`
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -90,23 +97,22 @@ class _Capture:
             return
         _busy.emitting = True  # the SDK logs as well: never a record about a record
         try:
-            if threading.current_thread().name.startswith(_EXPORT_THREADS) and record.name != "otelbot":
+            if record.name != "otelbot" and str(record.threadName).startswith(_EXPORT_THREADS):
                 return
             severity, text = _severity(record.levelno)
-            attributes = _attributes(record)
-            self._logger(record.name).emit(_translate(record, severity, attributes), attributes)
-            self._records.add(1, (text,))
+            logger = self._loggers.get(record.name) or self._logger(record.name)
+            span: Span = current().get(_SPAN_KEY) or INVALID_SPAN  # type: ignore[assignment]
+            logger.emit(record, severity, span.get_span_context())
+            self._records.series[(text,)](1, span)
         except Exception:  # noqa: S110 - a record that can't be rendered still reaches the bot's own handlers
             pass
         finally:
             _busy.emitting = False
 
     def _logger(self, name: str) -> _Logger:
-        logger = self._loggers.get(name)
-        if logger is None:
-            if len(self._loggers) >= _MOST_LOGGERS:
-                self._loggers.clear()
-            logger = self._loggers[name] = _Logger(self._provider.get_logger(name))
+        if len(self._loggers) >= _MOST_LOGGERS:
+            self._loggers.clear()
+        logger = self._loggers[name] = _Logger(self._provider.get_logger(name))
         return logger
 
 
@@ -121,25 +127,62 @@ class _Logger:
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger
-        self._limits = limits = getattr(logger, "_log_record_limits", None)
+        self._processors: Any = getattr(logger, "_multi_log_record_processor", None)
         self._most = -1  # attributes that are none of the SDK's concern
-        if type(logger) is Logger and limits is not None and limits.max_log_record_attribute_length is None:
-            most = limits.max_log_record_attributes
+        if (
+            type(logger) is Logger
+            and isinstance(logger._logger_metrics, NoOpLoggerMetrics)
+            and logger._log_record_limits.max_log_record_attribute_length is None
+        ):
+            most = logger._log_record_limits.max_log_record_attributes
             self._most = sys.maxsize if most is None else most
 
-    def emit(self, record: LogRecord, attributes: dict[str, Any]) -> None:
-        """Emit a record, in the SDK's dearer way only where attributes have to be cleaned or limited."""
+    def _alone(self) -> OtlpLogProcessor | None:
+        """Return the processor if it is the only one, ours, and the logger is not switched off."""
+        if self._most < 0 or not self._logger._logger_config.is_enabled:
+            return None
+        processors = self._processors._log_record_processors
+        return processors[0] if len(processors) == 1 and type(processors[0]) is OtlpLogProcessor else None
+
+    def emit(self, record: logging.LogRecord, severity: SeverityNumber, span: SpanContext) -> None:
+        """Emit a record, the SDK's way only where somebody else sees it too or attributes have to be cleaned."""
         logger = self._logger
-        if len(attributes) <= self._most and "" not in attributes and _are_plain(attributes.values()):
-            # As the SDK makes it of a record, but for the attributes, which stay in a plain dictionary.
-            writable: Any = object.__new__(ReadWriteLogRecord)
-            writable.log_record = record
-            writable.resource = logger.resource
-            writable.instrumentation_scope = logger.instrumentation_scope
-            writable.limits = self._limits
-            logger.emit(writable)
-        else:
-            logger.emit(record)
+        text = _SEVERITY_TEXT.get(record.levelname, record.levelname)
+        alone = self._alone()
+        if alone is not None and len(vars(record)) == _USUAL and not record.exc_info and self._most > 1:
+            alone.emit_message(
+                logger._instrumentation_scope,
+                (int(record.created * 1e9), time.time_ns()),
+                (severity._value_, text, record.funcName, record.lineno),
+                _body(record),
+                (span[0], span[1], span[3]),
+            )
+            return
+        attributes = _attributes(record)
+        if (
+            alone is not None
+            and len(attributes) <= self._most
+            and "" not in attributes
+            and _are_plain(attributes.values())
+        ):
+            alone.emit_plain(
+                logger._instrumentation_scope,
+                (int(record.created * 1e9), time.time_ns()),
+                (severity._value_, text),
+                _body(record),
+                attributes,
+                (span[0], span[1], span[3]),
+            )
+            return
+        logger.emit(
+            timestamp=int(record.created * 1e9),
+            observed_timestamp=time.time_ns(),
+            context=context.get_current(),
+            severity_text=text,
+            severity_number=severity,
+            body=_body(record),
+            attributes=attributes,
+        )
 
 
 def _attributes(record: logging.LogRecord) -> dict[str, Any]:
@@ -155,18 +198,6 @@ def _attributes(record: logging.LogRecord) -> dict[str, Any]:
     if error is not None:
         attributes |= exception_attributes(error)
     return attributes
-
-
-def _translate(record: logging.LogRecord, severity: SeverityNumber, attributes: dict[str, Any]) -> LogRecord:
-    return LogRecord(
-        timestamp=int(record.created * 1e9),
-        observed_timestamp=time.time_ns(),
-        context=context.get_current(),
-        severity_text=_SEVERITY_TEXT.get(record.levelname, record.levelname),
-        severity_number=severity,
-        body=_body(record),
-        attributes=attributes,
-    )
 
 
 def _are_plain(values: Iterable[Any]) -> bool:

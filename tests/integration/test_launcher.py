@@ -422,6 +422,28 @@ def test_an_instrumentor_that_fails_does_not_stop_the_others(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def test_python_children_are_instrumented_where_that_is_asked_for(project):
+    program = "import subprocess, sys; subprocess.run([sys.executable, 'who.py'], check=True)"
+    for options, instrumented in (((), False), (("--children",), True)):
+        result = launch(*options, "python", "-c", program, cwd=project)
+        assert json.loads(result.stdout)["instrumented"] is instrumented
+
+
+def test_a_bot_does_not_pay_for_modules_that_nobody_uses(tmp_path):
+    write(
+        tmp_path,
+        "bot.py",
+        """
+        import sys
+        import aiogram
+        print({"opentelemetry.sdk._configuration", "logging.config", "aiohttp.web", "sqlalchemy"} & {*sys.modules})
+        """,
+    )
+    exported = {f"OTEL_{signal}_EXPORTER": "otlp" for signal in ("TRACES", "METRICS", "LOGS")}
+    env = exported | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTELBOT_FLUSH_TIMEOUT": "0.1"}
+    assert launch("python", "bot.py", cwd=tmp_path, env=env).stdout == "set()\n"
+
+
 def test_otel_sdk_disabled_switches_everything_off(tmp_path):
     write(
         tmp_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 from typing import TYPE_CHECKING, Any
@@ -18,34 +19,48 @@ from tests.support import TOKEN
 if TYPE_CHECKING:
     from pathlib import Path
 
-PARTS = ("gc", "models", "responses", "threads")
+PARTS = ("forms", "gc", "handlers", "models", "responses", "threads", "unset")
 #: The oldest pydantic, 2.5, has nothing for `models` to do.
 HERE = {part for part in PARTS if part != "models" or "model_post_init" in vars(User)}
 
 #: `state()` says what a program can notice of each part.
+DEFAULT = gc.get_threshold()[0]  # of this Python
+RAISED = max(DEFAULT, 2000)  # Python's own from 3.13
 STATE = """
     import gc, json, sys, weakref
 
+    def calls(function, *args, **kwargs):
+        # Returns what was called, in Python and in C, and the result.
+        def count(frame, event, argument):
+            names.append(frame.f_code.co_name if event == "call" else getattr(argument, "__name__", ""))
+
+        names = []
+        sys.setprofile(count)
+        try:
+            return names, function(*args, **kwargs)
+        finally:
+            sys.setprofile(None)
+
     def state():
+        from aiogram.dispatcher.middlewares.manager import MiddlewareManager
         from aiogram.methods import GetMe, Response
         from aiogram.types import User
 
-        def count(frame, event, _argument):
-            calls.append(frame.f_code.co_name)
-
-        calls = []
         user = {"id": 1, "is_bot": False, "first_name": "Ada"}
         User.model_validate(user)
-        sys.setprofile(count)
-        User.model_validate(user)
-        sys.setprofile(None)
+        parsing, _ = calls(User.model_validate, user)
+        wrapping, _ = calls(MiddlewareManager.wrap_middlewares, [], state)
+        _, form = calls(bot.session.build_form_data, bot, GetMe())
         model = weakref.ref(Response[GetMe.__returning__])
         gc.collect()
         return {
+            "forms": "_writer" not in vars(form),
             "gc": gc.get_freeze_count() > 100_000,
-            "models": "init_private_attributes" not in calls,
+            "handlers": "update_wrapper" not in wrapping,
+            "models": "init_private_attributes" not in parsing,
             "responses": model() is not None,
             "threads": sys.getswitchinterval() == 0.001,
+            "unset": "copy" in parsing,
             "frozen": gc.get_freeze_count(),
             "threshold": gc.get_threshold(),
             "interval": sys.getswitchinterval(),
@@ -90,7 +105,7 @@ async def test_each_part_does_what_it_says_and_no_other(api, run, tune):
     state = await told(api, bot)
     assert applied(state) == HERE & ({*PARTS} if tune is None else {tune})
     assert state["frozen"] == 0 or state["gc"]
-    assert state["threshold"][0] == 700
+    assert state["threshold"][0] == (RAISED if state["gc"] else DEFAULT)
     assert state["interval"] == (0.001 if state["threads"] else 0.005)
 
 
@@ -136,14 +151,16 @@ def test_it_is_done_once_however_often_bots_start(tmp_path):
     ("before", "after", "expected"),
     [
         # (what the bot does first thing, when it starts) → what it finds later
-        ("gc.disable()", "pass", (0, 700, False)),
+        ("gc.disable()", "pass", (0, DEFAULT, False)),
+        ("pass", "pass", ("ours", RAISED, True)),
         ("gc.set_threshold(0)", "pass", (0, 0, True)),
+        ("gc.set_threshold(700, 50, 50)", "pass", ("ours", 700, True)),
         ("gc.set_threshold(5000, 20, 20)", "pass", ("ours", 5000, True)),
         ("pass", "gc.set_threshold(5000)", ("ours", 5000, True)),
-        ("pass", "gc.disable()", ("ours", 700, False)),
-        ("pass", "gc.unfreeze()", (0, 700, True)),
-        ("gc.freeze(); mine = gc.get_freeze_count()", "pass", ("mine", 700, True)),
-        ("pass", "gc.freeze(); mine = gc.get_freeze_count()", ("mine", 700, True)),
+        ("pass", "gc.disable()", ("ours", DEFAULT, False)),
+        ("pass", "gc.unfreeze()", (0, DEFAULT, True)),
+        ("gc.freeze(); mine = gc.get_freeze_count()", "pass", ("mine", DEFAULT, True)),
+        ("pass", "gc.freeze(); mine = gc.get_freeze_count()", ("mine", DEFAULT, True)),
     ],
 )
 def test_what_the_bot_sets_of_the_collector_stays(tmp_path, before, after, expected):
@@ -182,7 +199,7 @@ try:
 except ImportError as error:
     print(json.dumps([str(error), gc.get_threshold(), gc.isenabled()]))
 """
-    assert printed(program, tmp_path, prelude=False) == ["half of it", [700, 10, 10], True]
+    assert printed(program, tmp_path, prelude=False) == ["half of it", [*gc.get_threshold()], True]
 
 
 def test_aiogram_is_found_and_loaded_as_ever(tmp_path):
@@ -282,6 +299,265 @@ def test_answers_and_updates_are_parsed_to_the_same(tmp_path):
     tuned = printed(PARSING, tmp_path)
     assert tuned == printed(PARSING, tmp_path, env={"OTELBOT_TUNE": "none"})
     assert any("Mine" in each for each in tuned if isinstance(each, list))
+
+
+#: Prints what comes of models, handlers and forms that are not the everyday ones.
+BEHAVING = """
+    import functools, inspect, json, re, secrets
+    from aiogram.client.session.aiohttp import AiohttpSession
+    from aiogram.dispatcher.middlewares.manager import MiddlewareManager
+    from aiogram.methods import GetMe, SendDocument, SendMediaGroup, SendMessage
+    from aiogram.types import (
+        BufferedInputFile, InlineKeyboardButton, InlineKeyboardMarkup, InputMediaDocument, MessageEntity, User,
+    )
+    from aiogram.types.base import UNSET
+    from aiohttp import FormData
+    from collections import OrderedDict
+    from pydantic import ValidationError, model_validator
+    from unittest.mock import sentinel
+
+    out = []
+
+    # UNSET
+
+    class Noting(User):
+        @model_validator(mode="before")
+        @classmethod
+        def note(cls, values):
+            values["last_name"] = "noted"
+            return values
+
+    class Removing(User):
+        @classmethod
+        def remove_unset(cls, values):
+            values = super().remove_unset(values)
+            values["last_name"] = "removed"
+            return values
+
+    user = {"id": 1, "is_bot": False, "first_name": "Ada"}
+    for kind in (User, Noting, Removing):
+        for more in ({}, {"last_name": UNSET}, {"last_name": sentinel.OTHER}, {"new": [UNSET]}, {"id": UNSET}):
+            for values in (user | more, OrderedDict(user | more)):
+                given = dict(values)
+                try:
+                    made = kind.model_validate(values)
+                    out.append([repr(made), sorted(made.model_fields_set), repr(made.model_extra)])
+                except ValidationError as error:
+                    out.append(error.errors(include_url=False, include_input=False))
+                out.append(dict(values) == given or repr(values))
+    for values in (user, user | {"id": UNSET}, OrderedDict(user), OrderedDict(user | {"id": UNSET}), [1], None, UNSET):
+        for kind in (User, SendMessage):
+            result = kind.remove_unset(values)
+            out.append([type(result).__name__, repr(result), result is values])
+    for wrong in ([], "x", None, UNSET, 1):
+        try:
+            User.model_validate(wrong)
+        except ValidationError as error:
+            out.append([each["type"] for each in error.errors()])
+    made = User.model_validate(User(**user))
+    out.append([repr(made), repr(User.model_validate_json(json.dumps(user)))])
+    button = InlineKeyboardButton(text="a", url=UNSET)
+    for name, value in (("text", "b"), ("url", UNSET), ("text", 1), ("url", None), ("new", UNSET)):
+        try:
+            setattr(button, name, value)
+        except ValidationError as error:
+            out.append([each["type"] for each in error.errors()])
+        out.append([repr(button), sorted(button.model_fields_set)])
+    method = SendMessage(chat_id=1, text="x", parse_mode=UNSET, reply_markup=UNSET, entities=None)
+    out.append([repr(method), sorted(method.model_fields_set)])
+
+    # Handlers
+
+    class Marked:
+        "A class."
+
+        def method(self, event, **kwargs: int) -> str:
+            "A method."
+            return ["method", event, kwargs]
+
+        method.flag = [1]
+        method.__wrapped__ = "before"
+
+        def __call__(self, event, **kwargs):
+            return ["called", event, kwargs]
+
+    def function(event, **kwargs):
+        return ["function", event, kwargs]
+
+    @functools.wraps(function)
+    async def coroutine(event, **kwargs):
+        "A coroutine."
+        return ["coroutine", event, kwargs]
+
+    def undocumented(event, answer=42): return answer
+
+    named = Marked()
+    named.__name__ = "named"
+    manager, empty = MiddlewareManager(), MiddlewareManager()
+
+    def around(name):
+        def middleware(handler, event, data):
+            out.append([name, getattr(getattr(handler, "func", handler), "__name__", None)])
+            return handler(event, data | {name: len(data)})
+        return middleware
+
+    for name in ("first", "second"):
+        manager.register(around(name))
+    handlers = (
+        function, coroutine, undocumented, Marked().method, Marked.method, Marked(), named, len, str.join, "x".join,
+        functools.partial(function, a=1), functools.partial(Marked().method), lambda event, **_: event, Marked, dict,
+    )
+    for handler in handlers:
+        wrapped = MiddlewareManager.wrap_middlewares(empty, handler)
+        about = [repr(getattr(wrapped, name, None)) for name in (*functools.WRAPPER_ASSIGNMENTS, "__annotations__")]
+        own = {name: repr(value) for name, value in vars(wrapped).items() if name != "__wrapped__"}
+        out.append([about, own, wrapped.__wrapped__ is handler, inspect.isfunction(wrapped), callable(wrapped)])
+        out.append([str(inspect.signature(wrapped, follow_wrapped=False).parameters.keys()), wrapped.__defaults__])
+    for handler in (function, undocumented, Marked().method, Marked(), lambda event, **data: data):
+        for middlewares in (empty, manager, [around("listed")], ()):
+            try:
+                out.append(MiddlewareManager.wrap_middlewares(middlewares, handler)("event", {"a": 1}))
+            except TypeError as error:
+                out.append(str(error).split("(")[0])
+    out.append(asyncio.run(manager.wrap_middlewares(manager, coroutine)("event", {"a": 1})))
+    class Backwards(MiddlewareManager):
+        def __getitem__(self, item):
+            return super().__getitem__(len(self) - 1 - item)
+    backwards = Backwards()
+    for name in ("first", "second"):
+        backwards.register(around(name))
+    out.append(backwards.wrap_middlewares(backwards, function)("event", {}))
+
+    # Forms
+
+    class Shouting(AiohttpSession):
+        def prepare_value(self, value, bot, files, _dumps_json=True):
+            return "NOTHING" if value is None else super().prepare_value(value, bot, files, _dumps_json)
+
+    def shout(value, bot, files):
+        return "SHOUTED"
+
+    class Writer:
+        def __init__(self):
+            self.written = b""
+        async def write(self, chunk):
+            self.written += bytes(chunk)
+
+    async def sent(form):
+        assert isinstance(form, FormData)
+        multipart = form.is_multipart
+        payload = form()
+        writer = Writer()
+        await payload.write(writer)
+        text = writer.written.decode()
+        kind = payload.content_type
+        for name, value in payload.headers.items():
+            kind += f" {name}={value}"
+        boundary = getattr(payload, "boundary", None)
+        if boundary:
+            out.append([len(boundary), f"--{boundary}--" in text])
+            text, kind = text.replace(boundary, "BOUNDARY"), kind.replace(boundary, "BOUNDARY")
+        keys = sorted(key for key in vars(form) if key != "_writer")
+        return [multipart, kind, text, keys]
+
+    async def build(session):
+        document = BufferedInputFile(b"content", "a.txt")
+        keyboard = InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text="a", callback_data="b")]])
+        bold = MessageEntity(type="bold", offset=0, length=1)
+        methods = (
+            GetMe(),
+            SendMessage(chat_id=1, text="héllo & <b>"),
+            SendMessage(chat_id=0, text="", protect_content=False, disable_notification=True, reply_markup=keyboard),
+            SendMessage(chat_id=1, text="x", parse_mode=None, entities=[bold]),
+            SendMessage(chat_id="@a", text="x", parse_mode="HTML", brand_new={"a": None, "b": [None, 1]}),
+            SendDocument(chat_id=1, document=document),
+            SendDocument(chat_id=1, document="file-id"),
+            SendMediaGroup(chat_id=1, media=[InputMediaDocument(media=document), InputMediaDocument(media="id")]),
+        )
+        bot = Bot("42:TEST", session=session)
+        for method in methods:
+            out.append([type(method).__name__, *(await sent(session.build_form_data(bot, method)))])
+        mine = session.build_form_data(bot=bot, method=methods[1])
+        mine.add_field("more", b"bytes", filename="f")
+        out.append(await sent(mine))
+        out.append(await sent(session.build_form_data(bot, methods[1])))  # each form is one of its own
+
+    secrets.token_urlsafe = lambda size: "KEY"
+    shouted = AiohttpSession()
+    shouted.prepare_value = shout
+    for session in (AiohttpSession(), Shouting(), shouted):
+        asyncio.run(build(session))
+    print(re.sub("0x[0-9a-f]+", "address", json.dumps(out, default=str)))
+"""
+
+
+def test_unset_values_handlers_and_forms_are_the_same(tmp_path):
+    tuned = printed(BEHAVING, tmp_path)
+    assert tuned == printed(BEHAVING, tmp_path, env={"OTELBOT_TUNE": "none"})
+
+
+def test_what_somebody_else_has_changed_is_left_as_it_is(tmp_path):
+    program = (
+        STATE
+        + """
+    import otelbot
+    from aiogram.client.session.aiohttp import AiohttpSession
+    from aiogram.dispatcher.middlewares.manager import MiddlewareManager
+    from aiogram.types.base import TelegramObject
+
+    def over(original):
+        return lambda *args, **kwargs: original(*args, **kwargs)
+
+    def replaced(cls, values):
+        return values
+
+    wrap, form = MiddlewareManager.wrap_middlewares, AiohttpSession.build_form_data
+    MiddlewareManager.wrap_middlewares = staticmethod(mine := over(wrap))
+    AiohttpSession.build_form_data = over(form)
+    TelegramObject.remove_unset.__func__.__code__ = replaced.__code__
+    otelbot.instrument()
+    asyncio.run(dp.emit_startup())
+    print(json.dumps([state(), MiddlewareManager.wrap_middlewares is mine]))
+"""
+    )
+    state, stays = printed(program, tmp_path, instrumented=False)
+    assert applied(state) == HERE - {"forms", "handlers", "unset"}
+    assert stays
+
+
+@pytest.mark.parametrize("start", ["await dp.emit_startup()", "await feed()"])
+def test_nothing_stays_on_the_way_of_an_update_once_the_bot_has_started(tmp_path, start):
+    program = f"""
+    import sys
+    from aiogram.types import Update
+
+    update = {{"message_id": 1, "date": 0, "chat": {{"id": 2, "type": "private"}}, "text": "hi"}}
+
+    def look(frame, event, argument):
+        if event == "call":
+            passed.add(frame.f_code.co_filename)
+
+    @dp.message()
+    async def handler(message):
+        handled.append(message)
+
+    async def feed():
+        await dp.feed_update(bot, Update.model_validate({{"update_id": 1, "message": update}}, context={{"bot": bot}}))
+
+    async def play():
+        {start}
+        sys.setprofile(look)
+        await feed()
+        sys.setprofile(None)
+
+    passed, handled = set(), []
+    asyncio.run(play())
+    from otelbot import tuning
+    folder = os.path.dirname(tuning.__file__)
+    print(json.dumps([len(handled), sys.getswitchinterval(), [name for name in passed if name.startswith(folder)]]))
+"""
+    updates = 1 if "emit" in start else 2
+    assert printed("    import json\n" + program, tmp_path, env={"OTELBOT_TUNE": "threads"}) == [updates, 0.001, []]
 
 
 def test_program_that_sets_itself_up_after_aiogram_is_tuned_too(tmp_path):
@@ -441,4 +717,4 @@ async def test_the_start_is_told_on_the_console_of_a_bot_that_shows_info(api, ot
 async def test_a_part_that_does_not_exist_is_said_and_all_are_used(api, run):
     bot = await run(POLLING, env={"OTELBOT_TUNE": "turbo"})
     assert applied(await told(api, bot)) == HERE
-    assert "OTELBOT_TUNE='turbo' has 'turbo', which is none of all, none, gc" in bot.stderr
+    assert "OTELBOT_TUNE='turbo' has 'turbo', which is none of all, none, forms, gc" in bot.stderr

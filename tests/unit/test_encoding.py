@@ -430,17 +430,26 @@ def test_a_secret_that_becomes_known_later_is_masked_in_what_was_kept(no_secrets
 
 
 def test_the_memory_for_values_is_bounded(monkeypatch):
-    values._known = values._Known(privacy.generation)
+    values._forget()
     for number in range(2000):
         pairs({"id": number, "statement": f"SELECT {number}", f"key {number}": 1, "long": "x" * 100_000})
-    known = values._known.keys
-    assert len(known) <= values._MOST_TEXTS
-    assert max(map(len, known.values())) <= values._MOST_VALUES
-    assert len(known["long"]) == 0
+    (known,) = values._known.fields.values()
+    assert len(known._keys) <= values._MOST_TEXTS
+    assert len(known._keys["id"].integers) == values._MOST_VALUES
+    assert sum(name == "statement" for name, _ in known) == values._MOST_VALUES
+    assert not any(name == "long" for name, _ in known)
     for number in range(20_000):
         pairs({f"key {number % 100}": f"{number}" + "x" * 200})
-    kept = sum(len(pair) for key in values._known.keys.values() for pair in key.values())
-    assert kept <= values._MOST_KEPT
+    assert sum(map(len, values._known.fields[known._field].values())) <= values._MOST_KEPT
+
+
+def test_a_list_among_the_attributes_takes_no_room_from_texts():
+    values._forget()
+    for number in range(2 * values._MOST_VALUES):
+        pairs({"handler": "start", "tags": [str(number)]})
+    pairs({"handler": "buy"})
+    (known,) = values._known.fields.values()
+    assert {("handler", "start"), ("handler", "buy")} == {*known}
 
 
 @given(st.integers(-(2**63), 2**63 - 1))

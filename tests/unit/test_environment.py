@@ -24,6 +24,7 @@ from otelbot.settings import VARIABLES, Settings
         {"OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "otlp,console"},
         {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "0"},
         {"OTEL_BSP_MAX_QUEUE_SIZE": "100", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "100"},
+        {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4096", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "4096"},
         {"OTEL_EXPORTER_OTLP_TIMEOUT": "2.5"},
         {"OTEL_SDK_DISABLED": "TRUE"},
     ],
@@ -57,7 +58,11 @@ def test_what_can_be_used_is_left_alone(usable):
         ({"OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such/file"}, "is not a file that can be read"),
         ({"OTEL_EXPORTER_OTLP_HEADERS": "just-a-key"}, "OTEL_EXPORTER_OTLP_HEADERS is not a list of key=value pairs"),
         ({"OTEL_RESOURCE_ATTRIBUTES": "novalue"}, "OTEL_RESOURCE_ATTRIBUTES is not a list"),
-        ({"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4096"}, "makes a batch of 4096 larger than the queue of 2048"),
+        (
+            {"OTEL_BSP_MAX_QUEUE_SIZE": "100"},
+            "OTEL_BSP_MAX_QUEUE_SIZE='100' makes a batch of 512 larger than the queue of 100;"
+            " using a batch of 512 and a queue bounded by its bytes",
+        ),
         ({"OTEL_SDK_DISABLED": "maybe"}, "OTEL_SDK_DISABLED='maybe' is none of true, false; using false"),
         ({"OTEL_CONFIG_FILE": "otel.yaml"}, "OTEL_CONFIG_FILE is not supported"),
         ({"OTEL_SPAN_LINK_COUNT_LIMIT": "none"}, "OTEL_SPAN_LINK_COUNT_LIMIT='none' is not a whole number"),
@@ -89,8 +94,20 @@ def test_what_was_meant_for_grpc_is_checked_as_what_is_used_instead():
 def test_a_batch_that_does_not_fit_leaves_neither_size():
     environ = {"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "20"}
     (problem,) = environment.discard_unusable(environ)
-    assert "using a batch of 512 and a queue of 2048" in str(problem)
+    assert "using a batch of 512 and a queue bounded by its bytes" in str(problem)
     assert environ == {}
+
+
+@pytest.mark.parametrize(
+    ("processor", "signal", "exporters"), [("BSP", "TRACES", "otlp,console"), ("BLRP", "LOGS", "console")]
+)
+def test_a_batch_must_fit_the_queue_that_the_sdk_makes_for_other_exporters(processor, signal, exporters):
+    chosen = {f"OTEL_{signal}_EXPORTER": exporters}
+    environ = {f"OTEL_{processor}_MAX_EXPORT_BATCH_SIZE": "4096", **chosen}
+    (problem,) = environment.discard_unusable(environ)
+    assert "makes a batch of 4096 larger than the queue of 2048" in str(problem)
+    assert "using a batch of 512 and a queue of 2048" in str(problem)
+    assert environ == chosen
 
 
 def test_names_of_the_specification_are_known_in_any_case():

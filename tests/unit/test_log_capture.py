@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 
 import pytest
-from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordLimits, LogRecordProcessor
-from opentelemetry.sdk._logs._internal import LogRecordDroppedAttributesWarning
+from opentelemetry.sdk._logs._internal import LogRecordDroppedAttributesWarning, _disable_logger_configurator
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
+from otelbot.export.encoding import encode_log
+from otelbot.export.exporters import OtlpLogProcessor
 from otelbot.instrumentation.logging import _Capture
 
 
@@ -50,12 +54,49 @@ def test_a_plain_record_is_complete():
     assert emitted.dropped_attributes == 0
 
 
-def test_a_plain_record_is_spared_the_sdks_cleaning_and_any_other_is_not():
-    # What is used of the SDK for that is private: were it to change, this is where it shows.
-    plain, nested = captured(record("x", order=5), record("x", order={"id": (5, object)}))
-    assert type(plain.log_record.attributes) is dict
-    assert isinstance(nested.log_record.attributes, BoundedAttributes)
-    assert nested.log_record.attributes["order"] == {"id": (5, str(object))}
+class Waiting:
+    """Stands for the batches of an exporter."""
+
+    def __init__(self):
+        self.items = []
+
+    def add(self, scope, item):
+        self.items.append((scope, item))
+
+
+RECORDS = [
+    record("%s paid %d", "Ada", 5),
+    record("x", level=45, order=5, paid=True, tags=["a"]),
+    record("x", order={"id": (5, object)}),
+]
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_record_that_only_the_exporter_sees_is_encoded_as_one_that_others_see_too(traced):
+    provider, waiting = LoggerProvider(shutdown_on_exit=False), Waiting()
+    provider.add_log_record_processor(OtlpLogProcessor(waiting))
+    capture = _Capture(provider)
+    context = SpanContext(7 << 64, 8, is_remote=False, trace_flags=TraceFlags(1))
+    with use_span(NonRecordingSpan(context)) if traced else nullcontext():
+        for each in RECORDS:
+            capture.emit(each)
+        seen = captured(*RECORDS)
+    assert len(waiting.items) == len(seen) == len(RECORDS)
+    for (scope, item), log_record in zip(waiting.items, seen, strict=True):
+        assert scope == log_record.instrumentation_scope
+        alone, beside_others = LogRecord.FromString(item), LogRecord.FromString(encode_log(log_record))
+        alone.ClearField("observed_time_unix_nano")
+        beside_others.ClearField("observed_time_unix_nano")
+        assert alone == beside_others
+        assert bool(alone.trace_id) is traced
+
+
+def test_a_logger_that_is_switched_off_emits_nothing():
+    provider, waiting = LoggerProvider(shutdown_on_exit=False), Waiting()
+    provider.add_log_record_processor(OtlpLogProcessor(waiting))
+    provider._set_logger_configurator(logger_configurator=_disable_logger_configurator)
+    _Capture(provider).emit(record())
+    assert waiting.items == []
 
 
 def test_the_limits_of_the_provider_hold():

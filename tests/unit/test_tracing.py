@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +38,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from otelbot.tracing import LeanSpan, LeanTracerProvider, context_with
+from otelbot.tracing import LeanSpan, LeanTracerProvider
 
 
 class Counting(IdGenerator):
@@ -256,9 +260,67 @@ def test_a_span_that_ends_twice_is_handed_over_once(caplog):
     assert "ended span" in caplog.text
 
 
-def test_children_of_what_is_not_sampled_cost_no_span():
+def test_children_of_what_is_not_sampled_have_an_id_of_their_own_and_record_nothing():
     tracer = LeanTracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False).get_tracer("s")
     root = tracer.start_span("root")
-    child = tracer.start_span("child", context_with(root))
+    child = tracer.start_span("child", set_span_in_context(root))
     assert not child.is_recording()
     assert child.get_span_context().trace_id == root.get_span_context().trace_id
+    assert child.get_span_context().span_id != root.get_span_context().span_id
+    remote = NonRecordingSpan(SpanContext(7, 8, is_remote=True))
+    far = tracer.start_span("child", set_span_in_context(remote)).get_span_context()
+    assert (far.trace_id, far.is_remote, far.is_valid) == (7, False, True)
+    assert far.span_id != 8
+
+
+class Delegating:
+    """As programs wrap a processor: it has the methods, its type has not."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
+def test_processors_that_delegate_are_called():
+    exporter, seen = InMemorySpanExporter(), []
+    inner = SimpleSpanProcessor(exporter)
+    inner.on_start = lambda span, parent_context=None: seen.append(span.name)
+    provider = LeanTracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(Delegating(inner))
+    provider.get_tracer("s").start_span("x").end()
+    assert (seen, [span.name for span in exporter.get_finished_spans()]) == (["x"], ["x"])
+
+
+def test_attributes_may_be_added_by_who_goes_through_them():
+    span = LeanTracerProvider(shutdown_on_exit=False).get_tracer("s").start_span("x", attributes={"a": 1, "b": [2]})
+    for key, value in span.attributes.items():
+        span.set_attribute(f"copy.{key}", value)
+    assert dict(span.attributes) == {"a": 1, "b": (2,), "copy.a": 1, "copy.b": (2,)}
+    with pytest.raises(TypeError):
+        span.attributes["c"] = 1
+
+
+def test_no_attribute_is_lost_between_threads():
+    span = LeanTracerProvider(shutdown_on_exit=False).get_tracer("s").start_span("x")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            plain = threads.submit(lambda: [span.set_attribute(f"p{number}", number) for number in range(60)])
+            lists = threads.submit(lambda: [span.set_attribute(f"l{number}", [number]) for number in range(60)])
+            assert (len(plain.result()), len(lists.result())) == (60, 60)
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(span.attributes) == 120
+
+
+def test_a_span_can_be_copied_and_a_key_that_is_no_text_is_dropped(caplog):
+    span = LeanTracerProvider(shutdown_on_exit=False).get_tracer("s").start_span("x", attributes={"a": ["b"]})
+    span.add_event("e")
+    span.set_attribute(5, "x")
+    span.end()
+    duplicate = copy.deepcopy(span)
+    assert (duplicate.name, dict(duplicate.attributes), duplicate.events[0].name) == ("x", {"a": ("b",)}, "e")
+    assert span.dropped_attributes == 1

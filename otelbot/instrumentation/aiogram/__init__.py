@@ -22,13 +22,18 @@ class AiogramInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     """Takes `tracer_provider` and `meter_provider`, the global ones by default."""
 
     _patches: Patches | None = None
+    _telemetry: Telemetry | None = None
+    _providers: tuple[Any, Any] = (None, None)
 
     def instrumentation_dependencies(self) -> Collection[str]:
         return ("aiogram >= 3.4, < 4",)
 
     def _instrument(self, **kwargs: Any) -> None:
-        telemetry = Telemetry(kwargs.get("tracer_provider"), kwargs.get("meter_provider"))
-        lifecycle.before_end(telemetry.cut_off_unfinished)
+        providers = kwargs.get("tracer_provider"), kwargs.get("meter_provider")
+        if self._telemetry is None or self._providers != providers:  # a meter asks who observed for it first
+            self._telemetry, self._providers = Telemetry(*providers), providers
+            lifecycle.before_end(self._telemetry.cut_off_unfinished)
+        telemetry = self._telemetry
         self._patches = Patches()
         try:
             updates.patch(self._patches, telemetry)

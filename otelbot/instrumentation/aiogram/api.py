@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from otelbot.instrumentation.aiogram.telemetry import Telemetry
 
 
+#: Methods whose answers tell something.
+_TELLING = frozenset({GET_UPDATES, "getMe", "answerCallbackQuery"})
+
+
 @never_raises
 def _start(telemetry: Telemetry, session: Any, bot: Any, method: Any) -> Attempt:
     register_secret(bot.token)
@@ -52,9 +56,7 @@ def _start_stream(telemetry: Telemetry, session: Any, url: str) -> Attempt | Non
     return Attempt(telemetry, session, bot_id if bot_id.isdigit() else "unknown", DOWNLOAD, "GET")
 
 
-@never_raises
-def _end(attempt: Attempt, error: BaseException | None) -> None:
-    attempt.end(error)
+_end = never_raises(Attempt.end)
 
 
 @never_raises
@@ -106,7 +108,6 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
     from aiogram.client.session.aiohttp import AiohttpSession
     from aiogram.client.session.base import BaseSession
     from aiogram.client.session.middlewares.manager import RequestMiddlewareManager
-    from aiogram.webhook.aiohttp_server import SimpleRequestHandler, TokenBasedRequestHandler
 
     async def attempt(callback: Any, bot: Any, method: Any, *args: Any, **kwargs: Any) -> Any:
         run = _start(telemetry, getattr(callback, "__self__", None), bot, method)
@@ -118,7 +119,8 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
             _end(run, error)
             raise
         _end(run, None)
-        _succeeded(run, telemetry, bot, method, result)
+        if run.method in _TELLING:
+            _succeeded(run, telemetry, bot, method, result)
         return result
 
     def wrap_middlewares(original: Any) -> Any:
@@ -194,9 +196,15 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
     patches.method(Bot, "download_file", download_file)
     patches.method(AiohttpSession, "stream_content", stream_content)
     patches.method(Bot, "__init__", bot_init)
-    patches.method(SimpleRequestHandler, "__init__", request_handler_init)
-    patches.method(TokenBasedRequestHandler, "__init__", many_bots_init)
     patches.method(AiohttpSession, "create_session", _uninstrumented_session)
+
+    def webhook() -> None:
+        from aiogram.webhook.aiohttp_server import SimpleRequestHandler, TokenBasedRequestHandler
+
+        patches.method(SimpleRequestHandler, "__init__", request_handler_init)
+        patches.method(TokenBasedRequestHandler, "__init__", many_bots_init)
+
+    patches.when_imported("aiogram.webhook.aiohttp_server", webhook)
 
 
 def _uninstrumented_session(original: Any) -> Any:

@@ -9,18 +9,19 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from opentelemetry import context as context_api
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from otelbot import signals
 from otelbot.instrumentation.aiogram.rejections import reason
 from otelbot.instrumentation.aiogram.telemetry import without_http_span
 from otelbot.privacy import error_type, exception_message
+from otelbot.tracing import attach, detach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otelbot.instrumentation.aiogram.telemetry import Telemetry
+    from otelbot.signals import Instrument
 
 GET_UPDATES = "getUpdates"
 DOWNLOAD = "downloadFile"
@@ -64,21 +65,23 @@ def _attributes(base: str, bot_id: str, method: str, http_method: str) -> Mappin
 class Attempt:
     """One request to the Bot API. `getUpdates` becomes a span only when it fails: idle long polls are noise."""
 
+    status: int | None = None
+    _token: Any = None
+
     def __init__(self, telemetry: Telemetry, session: Any, bot_id: str, method: str, http_method: str = "POST") -> None:
         self._telemetry = telemetry
         self._session = session
         self.method = method
-        self.status: int | None = None
         api = getattr(session, "api", None)
         base = getattr(api, "file" if method == DOWNLOAD else "base", "") or ""
         self._attributes = _attributes(base, bot_id, method, http_method)
         self._started_ns = time.time_ns()
-        self._span: Span | None = None if method == GET_UPDATES else self._make_span()
-        self._context = without_http_span(self._span)
-        self._token: Any = None
-        self._started = time.perf_counter()
+        self._span: Span | None = None
+        self.counted: Instrument | None = None
         if method != GET_UPDATES:
-            telemetry.api_active.add(1, (), self._span)
+            self._span = self._make_span()
+            self.counted = signals.API_ACTIVE
+        self._started = time.perf_counter()
         telemetry.began(self)
 
     def cut_off(self) -> None:
@@ -90,39 +93,47 @@ class Attempt:
         )
 
     def enter(self) -> None:
-        self._token = context_api.attach(self._context)
+        self._token = attach(without_http_span(self._span))
         self._entered = current_attempt.set(self)
 
     def end(self, error: BaseException | None) -> None:
         # In a context of its own, a coroutine that is thrown away has nothing to leave.
         if self._token is not None and current_attempt.get() is self:
             current_attempt.reset(self._entered)
-            context_api.detach(self._token)
-        if not self._telemetry.ended(self):
+            detach(self._token)
+            del self._token, self._entered  # timers that were set on the way keep the attempt for a while
+        telemetry, span = self._telemetry, self._span
+        if not telemetry.ended(self):
             return
         elapsed = time.perf_counter() - self._started
-        if self.method != GET_UPDATES:
-            self._telemetry.api_active.add(-1, (), self._span)
+        if error is not None:
+            self._end_with(error, elapsed)
+        elif span is not None:
+            status = self.status or 200
+            span.set_attribute(signals.HTTP_STATUS, status)
+            span.end()
+            telemetry.api_duration.series[telemetry.cap_method(self.method), status, None](elapsed, span)
+
+    def _end_with(self, error: BaseException, elapsed: float) -> None:
         cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt) or (
-            error is not None and self.method == GET_UPDATES and self._bot_is_stopping()
+            self.method == GET_UPDATES and self._bot_is_stopping()
         )
         # A download may fail on this machine's disk, which is not Telegram's doing.
         on_disk = isinstance(error, OSError) and error.filename is not None
-        if error is None:
-            self.status = self.status or 200
-        elif on_disk and self._span is not None:
+        if on_disk and self._span is not None:
             self._mark(self._span, error)
         elif not cancelled:
             self._failed(error)
         span = self._span
-        if span is not None:
-            if self.status is not None:
-                span.set_attribute(signals.HTTP_STATUS, self.status)
-            if cancelled:
-                span.add_event("cancelled")
-            span.end()
-        if span is not None and not cancelled and not on_disk:
-            failure = None if error is None else self._telemetry.cap_error(error_type(error))
+        if span is None:
+            return
+        if self.status is not None:
+            span.set_attribute(signals.HTTP_STATUS, self.status)
+        if cancelled:
+            span.add_event("cancelled")
+        span.end()
+        if not cancelled and not on_disk:
+            failure = self._telemetry.cap_error(error_type(error))
             values = (self._telemetry.cap_method(self.method), self.status, failure)
             self._telemetry.api_duration.record(elapsed, values, span)
 

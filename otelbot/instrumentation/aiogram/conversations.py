@@ -23,7 +23,7 @@ class Conversation:
 
 
 class Conversations:
-    """Conversations by aiogram's `StorageKey`, the least recent forgotten past a bound."""
+    """Conversations by what aiogram's `StorageKey` says, the least recent forgotten past a bound."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[Hashable, Conversation] = OrderedDict()

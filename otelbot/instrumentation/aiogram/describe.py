@@ -44,13 +44,17 @@ def event_of(update: Any, kind: str) -> Any:
 
 def chat_type(event: Any) -> str | None:
     """Return `private`, `group`, `supergroup` or `channel`, or None for an event without a chat."""
-    chat = getattr(event, "chat", None) or getattr(getattr(event, "message", None), "chat", None)
+    chat = getattr(event, "chat", None)
+    if chat is None:
+        chat = getattr(getattr(event, "message", None), "chat", None)
     return getattr(chat, "type", None)
 
 
 def user_id(event: Any) -> int | None:
     """Return who acted, or None: an anonymous administrator is a bot of Telegram's."""
-    user = getattr(event, "from_user", None) or getattr(event, "user", None)
+    user = getattr(event, "from_user", None)
+    if user is None:
+        user = getattr(event, "user", None)
     return None if getattr(user, "is_bot", False) else getattr(user, "id", None)
 
 

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from otelbot.instrumentation.aiogram.telemetry import Telemetry
 
 
+def conversation_key(context: Any) -> Any:
+    """Return what a `StorageKey` says, as a tuple, which is hashed and compared without Python code of a dataclass.
+
+    None is for a context of the bot's own that has no key.
+    """
+    key = getattr(context, "key", None)
+    return tuple(vars(key).values()) if hasattr(key, "__dict__") else key
+
+
 @never_raises
 def enter_conversation(telemetry: Telemetry, data: Mapping[str, Any]) -> None:
     """Note the state in which an update found its conversation, and link the update to the one before."""
@@ -27,7 +36,9 @@ def enter_conversation(telemetry: Telemetry, data: Mapping[str, Any]) -> None:
     context, chat, user = data.get("state"), data.get("event_chat"), data.get("event_from_user")
     if context is None and chat is None and user is None:
         return
-    key = getattr(context, "key", None) or (scope.bot_id, getattr(chat, "id", None), getattr(user, "id", None))
+    key = conversation_key(context)
+    if key is None:
+        key = scope.bot_id, getattr(chat, "id", None), getattr(user, "id", None)
     conversation = telemetry.conversations.enter(key, data.get("raw_state"))
     if scope.span.is_recording():
         link(conversation, scope.span)
@@ -70,10 +81,11 @@ def state_name(state: Any) -> str:
 
 @never_raises
 def _changed(telemetry: Telemetry, context: Any, state: Any) -> None:
-    known = telemetry.conversations.get(context.key)
+    key = conversation_key(context)
+    known = telemetry.conversations.get(key)
     before = signals.OTHER if known is None else state_name(known.state)
     after = state_name(state)
-    telemetry.conversations.enter(context.key, getattr(state, "state", state))
+    telemetry.conversations.enter(key, getattr(state, "state", state))
     if before == after != signals.OTHER:
         return  # e.g. `clear()` where there was no state
     before, after = telemetry.cap_state(before), telemetry.cap_state(after)
@@ -88,12 +100,13 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
     from aiogram.fsm.middleware import FSMContextMiddleware
 
     def middleware(original: Any) -> Any:
-        async def call(self: Any, handler: Any, event: Any, data: Any) -> Any:
-            async def entered(event: Any, data: Any) -> Any:
+        # Neither is a coroutine of its own: each of those costs whenever the handler waits.
+        def call(self: Any, handler: Any, event: Any, data: Any) -> Any:
+            def entered(event: Any, data: Any) -> Any:
                 enter_conversation(telemetry, data)
-                return await handler(event, data)
+                return handler(event, data)
 
-            return await original(self, entered, event, data)
+            return original(self, entered, event, data)
 
         return call
 

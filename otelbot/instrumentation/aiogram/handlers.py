@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aiogram.dispatcher.event.bases import CancelHandler, SkipHandler
-from opentelemetry import context as context_api
 from opentelemetry.trace import StatusCode
 
 from otelbot import signals
@@ -17,7 +17,7 @@ from otelbot.instrumentation.aiogram.fsm import enter_conversation
 from otelbot.instrumentation.aiogram.updates import UpdateScope, current_scope
 from otelbot.instrumentation.patching import Patches, never_raises
 from otelbot.privacy import error_type, exception_attributes
-from otelbot.tracing import context_with
+from otelbot.tracing import attach, context_with, detach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,22 +30,23 @@ if TYPE_CHECKING:
 _INFO = "_otelbot_info"
 
 
-def _info(handler: Any) -> HandlerInfo:
-    """Describe a handler once. HandlerObject can't be hashed, so the result is kept on it."""
-    known = handler.__dict__.get(_INFO)
-    if known is None:
-        known = handler.__dict__[_INFO] = describe_handler(handler)
-    return known  # type: ignore[no-any-return]
+@never_raises
+def _learn(handler: Any) -> HandlerInfo:
+    """Describe a handler, once: HandlerObject can't be hashed, so the result is kept on it."""
+    known = handler.__dict__[_INFO] = describe_handler(handler)
+    return known
 
 
 class HandlerRun:
     """One call of one handler."""
 
+    counted = None
+
     def __init__(
         self, telemetry: Telemetry, scope: UpdateScope | None, handler: Any, event: Any, data: Mapping[str, Any]
     ) -> None:
         self._telemetry, self._scope = telemetry, scope
-        self._info = info = _info(handler)
+        self._info = info = handler.__dict__[_INFO]
         self._takes_error = type(event).__name__ == "ErrorEvent"
         state = data.get("raw_state")
         attributes: dict[str, str] = {signals.HANDLER: info.name, signals.CODE_FUNCTION_NAME: info.function}
@@ -54,8 +55,9 @@ class HandlerRun:
         self.span = telemetry.tracer.start_span(info.name, attributes=attributes)
         if scope is not None and not self._takes_error:
             self._name_update(scope, data, state)
-            enter_conversation(telemetry, data)  # where FSM is switched off
-        self._token: Any = context_api.attach(context_with(self.span))
+            if not scope.entered:  # where FSM is switched off
+                enter_conversation(telemetry, data)
+        self._token: Any = attach(context_with(self.span))
         self._started = time.perf_counter()
         telemetry.began(self)
 
@@ -71,16 +73,18 @@ class HandlerRun:
         if not span.is_recording():
             return
         span.update_name(f"{scope.kind} {info.name}")
-        span.set_attribute(signals.HANDLER, info.name)
+        attributes = {signals.HANDLER: info.name}
         if router := router_name(data):
-            span.set_attribute(signals.ROUTER, router)
+            attributes[signals.ROUTER] = router
         if state:
-            span.set_attribute(signals.FSM_STATE, str(state))
+            attributes[signals.FSM_STATE] = str(state)
+        span.set_attributes(attributes)
 
     def end(self, error: BaseException | None) -> None:
         telemetry, span = self._telemetry, self.span
         if not isinstance(error, GeneratorExit):
-            context_api.detach(self._token)
+            with suppress(ValueError):  # a middleware ran the handler in pieces, in contexts of its own
+                detach(self._token)
         if not telemetry.ended(self):
             return
         elapsed = time.perf_counter() - self._started
@@ -96,20 +100,12 @@ class HandlerRun:
                     span.add_event("exception", exception_attributes(error))
                     if self._scope is not None:
                         self._scope.recorded = error
-        telemetry.handler_duration.record(elapsed, (telemetry.cap_handler(self._info.name), kind, failure), span)
+        telemetry.handler_duration.series[telemetry.cap_handler(self._info.name), kind, failure](elapsed, span)
         span.end()
 
 
-@never_raises
-def _start(
-    telemetry: Telemetry, scope: UpdateScope | None, handler: Any, event: Any, data: Mapping[str, Any]
-) -> HandlerRun | None:
-    return None if _info(handler).internal else HandlerRun(telemetry, scope, handler, event, data)
-
-
-@never_raises
-def _end(run: HandlerRun, error: BaseException | None) -> None:
-    run.end(error)
+_start = never_raises(HandlerRun)
+_end = never_raises(HandlerRun.end)
 
 
 def patch(patches: Patches, telemetry: Telemetry) -> None:
@@ -118,27 +114,33 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
     patched_before = "call" in vars(HandlerObject)
 
     def replace(original: Any) -> Any:
-        async def inner(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def inner(self: Any, *args: Any, **kwargs: Any) -> Any:
             if patched_before:
-                return await original(self, *args, **kwargs)
+                return original(self, *args, **kwargs)
             # Looked up at every call: tests replace it on the base class, also with what is no function.
-            return await super(HandlerObject, self).call(*args, **kwargs)
+            return super(HandlerObject, self).call(*args, **kwargs)
 
-        async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            scope = current_scope.get()
-            # Startup and shutdown callbacks come through here too: aiogram hands only an event's handler to itself.
-            run = None
-            if args and (scope is not None or kwargs.get("handler") is self):
-                run = _start(telemetry, scope, self, args[0], kwargs)
+        async def watched(handler: Any, scope: UpdateScope | None, args: Any, kwargs: Any) -> Any:
+            run = _start(telemetry, scope, handler, args[0], kwargs)
             if run is None:
-                return await inner(self, *args, **kwargs)
+                return await inner(handler, *args, **kwargs)
             try:
-                result = await inner(self, *args, **kwargs)
+                result = await inner(handler, *args, **kwargs)
             except BaseException as error:
                 _end(run, error)
                 raise
             _end(run, None)
             return result
+
+        # No coroutine where nothing is to be seen: each of them costs whenever the handler waits.
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            scope = current_scope.get()
+            # Startup and shutdown callbacks come through here too: aiogram hands only an event's handler to itself.
+            if args and (scope is not None or kwargs.get("handler") is self):
+                known = self.__dict__.get(_INFO) or _learn(self)
+                if known is not None and not known.internal:
+                    return watched(self, scope, args, kwargs)
+            return inner(self, *args, **kwargs)
 
         return call
 
@@ -147,8 +149,8 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
 
 
 def _span_of_frame(frame: FrameType) -> Span | None:
-    """Return the span of the handler that a frame is `call`, above, of."""
-    if frame.f_code.co_name != "call" or frame.f_code.co_filename != __file__:
+    """Return the span of the handler that a frame is `watched`, above, of."""
+    if frame.f_code.co_name != "watched" or frame.f_code.co_filename != __file__:
         return None
     run = frame.f_locals.get("run")
     return run.span if isinstance(run, HandlerRun) else None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import metrics, trace
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, get_current
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context
 from opentelemetry.metrics import Observation
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 from otelbot import __version__, settings, signals
 from otelbot.instrumentation.aiogram.conversations import Conversations
@@ -19,7 +21,7 @@ from otelbot.instrumentation.meters import create
 from otelbot.instrumentation.patching import never_raises
 from otelbot.privacy import error_type
 from otelbot.signals import Cap, Component
-from otelbot.tracing import context_with
+from otelbot.tracing import current
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,12 +29,17 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider
     from opentelemetry.trace import Span, TracerProvider
 
+    from otelbot.signals import Instrument
+
 _POLLING_ERRORS = ("TelegramConflictError", "TelegramNetworkError", "TelegramUnauthorizedError")
 _MOST_CALLBACKS = 1_000  # unanswered ones that are remembered
 
 
 class Unfinished(Protocol):
-    """An update, a handler's run or an attempt, while it is going on."""
+    """An update, a handler's run or an attempt, while it is going on. `counted` is the gauge that counts those."""
+
+    @property
+    def counted(self) -> Instrument | None: ...
 
     def cut_off(self) -> None: ...
 
@@ -44,7 +51,6 @@ class Telemetry:
         meter = metrics.get_meter(signals.SCOPE, __version__, meter_provider)
         self.update_duration = create(meter, signals.UPDATE_DURATION)
         self.update_delay = create(meter, signals.UPDATE_DELAY)
-        self.update_active = create(meter, signals.UPDATE_ACTIVE)
         self.handler_duration = create(meter, signals.HANDLER_DURATION)
         self.commands = create(meter, signals.COMMANDS)
         self.user_actions = create(meter, signals.USER_ACTIONS)
@@ -52,13 +58,14 @@ class Telemetry:
         self.fsm_transitions = create(meter, signals.FSM_TRANSITIONS)
         self.errors = create(meter, signals.ERRORS)
         self.api_duration = create(meter, signals.API_DURATION)
-        self.api_active = create(meter, signals.API_ACTIVE)
         self.api_retry_after = create(meter, signals.API_RETRY_AFTER)
         self.api_rejections = create(meter, signals.API_REJECTIONS)
         self.polling_failures = create(meter, signals.POLLING_FAILURES)
         self.polling_batch = create(meter, signals.POLLING_BATCH)
         create(meter, signals.POLLING_AGE, self._observe_polling)
         create(meter, signals.USERS_ACTIVE, self._observe_users)
+        for instrument in (signals.UPDATE_ACTIVE, signals.API_ACTIVE):
+            create(meter, instrument, partial(self._observe_active, instrument))
         limit = self.settings.cardinality_limit
         self.cap_handler = Cap(signals.HANDLER, limit)
         self.cap_command = Cap(signals.COMMAND, limit)
@@ -91,12 +98,15 @@ class Telemetry:
         counts = (self.shared_users.count() if self.shared_users is not None else None) or self.users.count()
         return [Observation(count, {signals.WINDOW: window}) for window, count in counts.items()]
 
-    def user_acted(self, bot_id: str, user_id: int, action: str) -> None:
+    def _observe_active(self, instrument: Instrument, _options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(sum(what.counted is instrument for what in list(self._unfinished)))]
+
+    def user_acted(self, bot_id: str, user_id: int, action: str, span: Span) -> None:
         """Note that a user did something now."""
         self.users.add(user_id)
         if self.shared_users is not None:
             self.shared_users.add(bot_id, user_id)
-        self.user_actions.add(1, (action,))
+        self.user_actions.series[(action,)](1, span)
 
     @never_raises
     def polling_began(self, bot_id: str) -> None:
@@ -147,6 +157,6 @@ def without_http_span(span: Span | None) -> Context:
 
     The call to Telegram is one span, not two, and no traceparent leaves for it.
     """
-    context = Context(get_current())
-    dict.__setitem__(context, _SUPPRESS_HTTP_INSTRUMENTATION_KEY, True)
-    return context if span is None else context_with(span, context)
+    if span is None:
+        return Context({**current(), _SUPPRESS_HTTP_INSTRUMENTATION_KEY: True})
+    return Context({**current(), _SUPPRESS_HTTP_INSTRUMENTATION_KEY: True, _SPAN_KEY: span})

@@ -12,10 +12,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from aiogram.dispatcher.event.bases import UNHANDLED, CancelHandler, SkipHandler
-from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind, StatusCode
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 from otelbot import lifecycle, signals
 from otelbot.instrumentation import event_loop
@@ -23,7 +23,7 @@ from otelbot.instrumentation.aiogram import api, describe
 from otelbot.instrumentation.aiogram.attempts import NOT_ERRORS
 from otelbot.instrumentation.patching import Patches, never_raises
 from otelbot.privacy import error_type, exception_attributes, hash_user
-from otelbot.tracing import context_with
+from otelbot.tracing import attach, current, detach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,78 +31,84 @@ if TYPE_CHECKING:
     from otelbot.instrumentation.aiogram.telemetry import Telemetry
     from otelbot.signals import Outcome
 
+_NOTHING = Context()
+
 current_scope: ContextVar[UpdateScope | None] = ContextVar("otelbot_update", default=None)
 
 
 class UpdateScope:
     """One update on its way through the dispatcher. `fed` and `done` say how far `feed_update` has come."""
 
+    fed = done = abandoned = described = False
+    entered = False  # its conversation
+    outcome: Outcome | None = None
+    error: BaseException | None = None
+    recorded: BaseException | None = None
+    caught: BaseException | None = None  # and given to the error handlers
+    command: str | None = None
+    counted = signals.UPDATE_ACTIVE
+
     def __init__(self, telemetry: Telemetry, bot: Any, update: Any, *, new_root: bool) -> None:
         self.telemetry = telemetry
-        self.kind = describe.update_type(update)
+        self.kind = kind = describe.update_type(update)
         self.started = time.perf_counter()
-        self.fed = self.done = self.abandoned = self.error_handled = False
-        self.outcome: Outcome | None = None
-        self.error: BaseException | None = None
-        self.recorded: BaseException | None = None
-        self.command: str | None = None
-        self.bot_id = str(bot.id)
-        self.entered = False  # its conversation
+        self.bot_id = bot_id = str(bot.id)
         attributes = {
             signals.MESSAGING_SYSTEM: "telegram",
             signals.MESSAGING_OPERATION_NAME: "process",
             signals.MESSAGING_OPERATION_TYPE: "process",
-            signals.UPDATE_TYPE: self.kind,
-            signals.BOT_ID: self.bot_id,
+            signals.UPDATE_TYPE: kind,
+            signals.BOT_ID: bot_id,
         }
-        self.update_id = describe.update_id(update)
-        if self.update_id:
-            attributes[signals.MESSAGING_MESSAGE_ID] = self.update_id
+        self.update_id = update_id = describe.update_id(update)
+        if update_id:
+            attributes[signals.MESSAGING_MESSAGE_ID] = update_id
         around = current_scope.get()
         # Fed on by a handler to another dispatcher: what the user did is counted.
-        self._fed_on = around is not None and (around.bot_id, around.update_id) == (self.bot_id, self.update_id)
-        outer = trace.get_current_span().get_span_context() if new_root else None
-        self.span = telemetry.tracer.start_span(
-            f"process {self.kind}",
-            Context() if new_root else None,
-            SpanKind.CONSUMER,
-            attributes,
-            [Link(outer)] if outer is not None and outer.is_valid else None,
-        )
-        self._context = context_with(self.span, Context() if new_root else None, signals.UPDATE_CONTEXT_KEY)
-        self._token: Any = None
-        telemetry.update_active.add(1, (), self.span)
-        self._described = False
+        self._fed_on = around is not None and (around.bot_id, around.update_id) == (bot_id, update_id)
+        start_span = telemetry.tracer.start_span
+        if new_root:
+            outer = trace.get_current_span().get_span_context()
+            links = [Link(outer)] if outer.is_valid else None
+            self.span = span = start_span(f"process {kind}", _NOTHING, SpanKind.CONSUMER, attributes, links)
+            self._context = Context({_SPAN_KEY: span, signals.UPDATE_CONTEXT_KEY: span})
+        else:
+            self.span = span = start_span(f"process {kind}", None, SpanKind.CONSUMER, attributes)
+            self._context = Context({**current(), _SPAN_KEY: span, signals.UPDATE_CONTEXT_KEY: span})
 
     def describe(self, bot: Any, update: Any) -> None:
         """Add what is known of the event, once the update is an `Update` and no longer a dictionary."""
-        event = describe.event_of(update, self.kind)
-        if event is None or self._described:
+        kind = self.kind
+        event = describe.event_of(update, kind)
+        if event is None or self.described:
             return
-        self._described = True
-        telemetry = self.telemetry
-        if describe.looks_like_command(event, self.kind):
+        self.described = True
+        telemetry, span = self.telemetry, self.span
+        action = describe.action(event, kind)
+        if action == "command":
             self.command = signals.OTHER
         user = describe.user_id(event)
         if not self._fed_on:
             if (age := describe.age(event)) is not None:
-                telemetry.update_delay.record(age, (self.kind,), self.span)
-            if self.kind == "callback_query":
+                telemetry.update_delay.series[(kind,)](age, span)
+            if kind == "callback_query":
                 telemetry.callback_came(event.id, self.started)
             if user is not None:
-                telemetry.user_acted(self.bot_id, user, describe.action(event, self.kind))
-        if not self.span.is_recording():
+                telemetry.user_acted(self.bot_id, user, action, span)
+        if not span.is_recording():
             return
+        attributes = {}
         if chat_type := describe.chat_type(event):
-            self.span.set_attribute(signals.CHAT_TYPE, chat_type)
+            attributes[signals.CHAT_TYPE] = chat_type
         if user is not None:
-            settings = self.telemetry.settings
-            self.span.set_attribute(signals.USER_HASH, hash_user(user, settings.user_hash_key or bot.token))
+            settings = telemetry.settings
+            attributes[signals.USER_HASH] = hash_user(user, settings.user_hash_key or bot.token)
             if settings.capture_user_id:
-                self.span.set_attribute(signals.USER_ID, str(user))
+                attributes[signals.USER_ID] = str(user)
+        span.set_attributes(attributes)
 
     def enter(self) -> None:
-        self._token = context_api.attach(self._context)
+        self._token = attach(self._context)
         self._scope_token = current_scope.set(self)
         self.telemetry.began(self)
 
@@ -114,7 +120,9 @@ class UpdateScope:
         """Leave the scope. An update that goes on in another task (a slow webhook) is closed by that task."""
         if current_scope.get() is self:  # a coroutine that is thrown away may end in a foreign context
             current_scope.reset(self._scope_token)
-            context_api.detach(self._token)
+            detach(self._token)
+        # Timers that were set on the way keep a context with this scope in it for a while.
+        del self._scope_token, self._token, self._context
         if self.fed and not self.done:
             self.abandoned = True
             return
@@ -151,12 +159,11 @@ class UpdateScope:
         if self.command is not None:
             span.set_attribute(signals.COMMAND, self.command)
             command = telemetry.cap_command(self.command)
-            telemetry.commands.add(1, (command, outcome), span)
+            telemetry.commands.series[command, outcome](1, span)
         span.end()
-        telemetry.update_active.add(-1, (), span)
-        telemetry.update_duration.record(time.perf_counter() - self.started, (self.kind, outcome, kind), span)
+        telemetry.update_duration.series[self.kind, outcome, kind](time.perf_counter() - self.started, span)
         # Contexts that were copied on the way keep the scope, but must not keep the handler's frames.
-        self.error = self.recorded = None
+        self.error = self.recorded = self.caught = None
         self.fed = True  # what is fed from such a context is an update of its own
 
 
@@ -170,28 +177,19 @@ def _open(telemetry: Telemetry, bot: Any, update: Any, *, new_root: bool) -> Upd
     return scope
 
 
-@never_raises
-def _leave(scope: UpdateScope, error: BaseException | None) -> None:
-    scope.leave(error)
+_leave = never_raises(UpdateScope.leave)
+_describe = never_raises(UpdateScope.describe)
 
 
 @never_raises
-def _describe(scope: UpdateScope, bot: Any, update: Any) -> None:
-    scope.describe(bot, update)
-
-
-@never_raises
-def _fed(scope: UpdateScope, response: Any, unhandled: Any) -> None:
+def _fed(scope: UpdateScope, response: Any, error: BaseException | None) -> None:
     scope.done = True
-    scope.outcome = "error_handled" if scope.error_handled else "unhandled" if response is unhandled else "handled"
-    if scope.abandoned:
-        scope.close()
-
-
-@never_raises
-def _feed_failed(scope: UpdateScope, error: BaseException) -> None:
-    scope.done = True
-    scope.failed(error)
+    if error is not None:
+        scope.failed(error)
+    elif scope.caught is not None:
+        scope.outcome, scope.error = "error_handled", scope.caught
+    else:
+        scope.outcome = "unhandled" if response is UNHANDLED else "handled"
     if scope.abandoned:
         scope.close()
 
@@ -199,10 +197,9 @@ def _feed_failed(scope: UpdateScope, error: BaseException) -> None:
 def patch(patches: Patches, telemetry: Telemetry) -> None:
     """Patch the ways into aiogram: polling, webhooks in the foreground and background, and direct feeding."""
     from aiogram.dispatcher.dispatcher import Dispatcher
-    from aiogram.dispatcher.middlewares.error import ErrorsMiddleware
     from aiogram.dispatcher.router import Router
     from aiogram.methods import TelegramMethod
-    from aiogram.webhook.aiohttp_server import BaseRequestHandler
+    from aiogram.types import ErrorEvent
 
     def entrance(new_root: bool, after: Callable[[Any, Any], None] | None = None) -> Callable[[Any], Any]:
         """A method (self, bot, update, …) that opens a scope unless one waits to be fed."""
@@ -232,40 +229,38 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
     def feed_update(original: Any) -> Any:
         async def feed(self: Any, bot: Any, update: Any, **kwargs: Any) -> Any:
             scope = current_scope.get()
-            if scope is None:  # telemetry failed to open one
-                return await original(self, bot, update, **kwargs)
+            opened = None
+            if scope is None or scope.fed:
+                scope = opened = _open(telemetry, bot, update, new_root=False)
+                if scope is None:
+                    return await original(self, bot, update, **kwargs)
+            elif not scope.described:
+                _describe(scope, bot, update)
             scope.fed = True
-            _describe(scope, bot, update)
             try:
                 response = await original(self, bot, update, **kwargs)
             except BaseException as error:
-                _feed_failed(scope, error)
+                _fed(scope, None, error)
+                if opened is not None:
+                    _leave(opened, error)
                 raise
-            _fed(scope, response, UNHANDLED)
+            _fed(scope, response, None)
+            if opened is not None:
+                _leave(opened, None)
             return response
 
-        return entrance(new_root=False)(feed)
+        return feed
 
-    def errors_middleware(original: Any) -> Any:
-        async def call(self: Any, handler: Any, event: Any, data: Any) -> Any:
+    def error_event(original: Any) -> Any:
+        """What the middleware for errors makes for the handlers of errors, and nobody where nothing failed."""
+
+        def init(self: Any, /, **kwargs: Any) -> None:
+            original(self, **kwargs)
             scope = current_scope.get()
-            if scope is None:
-                return await original(self, handler, event, data)
+            if scope is not None:
+                scope.caught = self.exception
 
-            async def watched(event: Any, data: Any) -> Any:
-                try:
-                    return await handler(event, data)
-                except (SkipHandler, CancelHandler):
-                    raise
-                except Exception as error:
-                    scope.error = error
-                    raise
-
-            result = await original(self, watched, event, data)
-            scope.error_handled = scope.error is not None
-            return result
-
-        return call
+        return init
 
     def emit_startup(original: Any) -> Any:
         async def emit(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -295,6 +290,13 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
     patches.method(Dispatcher, "_process_update", entrance(new_root=True))
     patches.method(Dispatcher, "feed_raw_update", entrance(new_root=False))
     patches.method(Dispatcher, "feed_webhook_update", entrance(new_root=False, after=reply))
-    patches.method(BaseRequestHandler, "_background_feed_update", entrance(new_root=True))
-    patches.method(ErrorsMiddleware, "__call__", errors_middleware)
+    patches.method(ErrorEvent, "__init__", error_event)
     patches.method(Router, "emit_startup", emit_startup)
+
+    def webhook() -> None:
+        from aiogram.webhook.aiohttp_server import BaseRequestHandler
+
+        patches.method(BaseRequestHandler, "_background_feed_update", entrance(new_root=True))
+
+    # It imports aiohttp's server, which a bot that polls has no use for.
+    patches.when_imported("aiogram.webhook.aiohttp_server", webhook)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import logging
 import weakref
@@ -19,6 +20,8 @@ from aiogram.dispatcher.router import Router
 from aiogram.types import Update
 from aiogram.webhook.aiohttp_server import BaseRequestHandler, SimpleRequestHandler, TokenBasedRequestHandler
 from opentelemetry.metrics import NoOpMeter, NoOpMeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -337,3 +340,64 @@ async def test_a_patch_that_was_there_before_is_called(monkeypatch):
     await echo_dispatcher().feed_update(make_bot(), make_update())
     assert called
     AiogramInstrumentor().uninstrument()
+
+
+async def test_what_is_being_handled_is_counted_also_after_instrumenting_again():
+    reader = InMemoryMetricReader()
+    provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+    active = []
+
+    def counted():
+        (scope,) = reader.get_metrics_data().resource_metrics[0].scope_metrics
+        return {metric.name: metric.data.data_points[0].value for metric in scope.metrics if "active" in metric.name}
+
+    async def handler(message):
+        active.append(counted()["telegram.bot.update.active"])
+
+    tracer_provider = NoOpTracerProvider()
+    for _ in range(2):
+        instrument(tracer_provider, provider)
+        dp = Dispatcher()
+        dp.message.register(handler)
+        await dp.feed_update(make_bot(), make_update())
+        AiogramInstrumentor().uninstrument()
+    assert active == [1, 1]
+    assert counted()["telegram.bot.update.active"] == 0
+
+
+async def test_a_handler_that_runs_in_pieces_in_contexts_of_their_own_ends_its_span(spans):
+    dp = Dispatcher()
+
+    @dp.message()
+    async def slow(message):
+        await asyncio.sleep(0)
+
+    @dp.message.middleware()
+    async def in_pieces(handler, event, data):
+        coroutine = handler(event, data)
+        waited = None
+        try:
+            while True:
+                waited = contextvars.Context().run(coroutine.send, waited)
+        except StopIteration as end:
+            return end.value
+
+    await dp.feed_update(make_bot(), make_update())
+    assert "slow" in {span.name for span in spans()}
+    assert patching._reported == set()
+
+
+async def test_a_state_of_the_bots_own_does_not_break_a_conversation(spans):
+    dp = Dispatcher(disable_fsm=True)
+
+    @dp.message.outer_middleware()
+    async def own_state(handler, event, data):
+        return await handler(event, {**data, "state": "of mine"})
+
+    @dp.message()
+    async def handler(message): ...
+
+    for _ in range(2):
+        await dp.feed_update(make_bot(), make_update())
+    assert [len(span.links) for span in spans() if span.name.startswith("message ")] == [0, 1]
+    assert patching._reported == set()

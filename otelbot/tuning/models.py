@@ -1,6 +1,6 @@
-"""Two costs that aiogram's pydantic models have and need not: being made again, and being initialized again and again.
+"""Costs that aiogram's pydantic models have and need not: parts of `OTELBOT_TUNE`, see docs/tuning.md.
 
-Parts of `OTELBOT_TUNE`, see tuning.py. What does not look as it is known is left as it is.
+What does not look as it is known is left as it is.
 """
 
 from __future__ import annotations
@@ -8,11 +8,29 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from otelbot.tuning.known import is_known
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aiogram.types.base import UNSET_TYPE  # noqa: TC004 - `_remove_unset` has it where it runs
+
 #: More than the Bot API has methods; who parametrizes `Response` without end gets the rest from pydantic.
 _MOST_RESPONSES = 250
+#: aiogram's own `model_post_init`: notes the bot.
+_NOTE_THE_BOT = """
+def model_post_init(self, _BotContextController__context):
+    self._bot = _BotContextController__context.get("bot") if _BotContextController__context else None
+"""
+_REMOVE_UNSET = '''
+def remove_unset(cls, values):
+    """
+    …
+    """
+    if not isinstance(values, dict):
+        return values
+    return {k: v for k, v in values.items() if not isinstance(v, UNSET_TYPE)}
+'''
 
 
 def keep_responses() -> bool:
@@ -59,7 +77,9 @@ def flatten_models() -> bool:
     # What is taken apart does these two things and nothing else.
     if (code.co_names, code.co_freevars) != (("init_private_attributes",), ("original_model_post_init",)):
         return False
-    mount = _bottom(BotContextController, code)  # aiogram's own: notes the bot
+    mount = _bottom(BotContextController, code)
+    if not is_known(mount, _NOTE_THE_BOT):
+        return False
 
     @wraps(mount)
     def post_init(self: Any, context: Any) -> None:
@@ -68,8 +88,9 @@ def flatten_models() -> bool:
         except AttributeError:
             private = None
         if private is None:
-            slot.__set__(self, {})
-        mount(self, context)
+            slot.__set__(self, {"_bot": context.get("bot") if context else None})  # what comes of {} and `mount`
+        else:
+            mount(self, context)
 
     flattened = [
         model
@@ -78,10 +99,36 @@ def flatten_models() -> bool:
         and model.__module__.startswith("aiogram.")
         and _bottom(model, code) is mount
         and _has_the_bot_only(model)
+        and model.__setattr__ is BaseModel.__setattr__
     ]
     for model in flattened:
         model.model_post_init = post_init
     return bool(flattened)
+
+
+def skip_unset() -> bool:
+    """Have the values of a model looked through for `UNSET` at once, not one by one. Returns whether they are.
+
+    It is done before each validation of each model, and there is hardly ever one among them.
+    """
+    from aiogram.methods.base import TelegramMethod
+    from aiogram.types.base import TelegramObject
+
+    functions = [getattr(each.remove_unset, "__func__", None) for each in (TelegramObject, TelegramMethod)]
+    if not all(is_known(function, _REMOVE_UNSET) for function in functions):
+        return False
+    for function in functions:
+        # pydantic has the function itself in its validators, in the models that are built already.
+        function.__code__ = _remove_unset.__code__  # type: ignore[union-attr]
+    return True
+
+
+def _remove_unset(_cls: Any, values: Any) -> Any:  # it runs as a function of aiogram's modules, which have the type
+    if type(values) is dict and UNSET_TYPE not in map(type, values.values()):
+        return values.copy()
+    if not isinstance(values, dict):
+        return values
+    return {k: v for k, v in values.items() if not isinstance(v, UNSET_TYPE)}
 
 
 def _below(model: Any) -> Iterator[Any]:

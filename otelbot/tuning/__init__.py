@@ -6,9 +6,7 @@ the bot has started. A part that finds something else than what it knows, or wha
 
 from __future__ import annotations
 
-import gc
 import logging
-import math
 import sys
 import time
 from contextlib import contextmanager, nullcontext
@@ -18,19 +16,25 @@ from typing import TYPE_CHECKING, Any
 
 from otelbot import settings
 from otelbot.instrumentation.patching import Patches, never_raises
-from otelbot.models import flatten_models, keep_responses
+from otelbot.tuning.calls import lean_forms, wrap_handlers
+from otelbot.tuning.interpreter import Heap, shorten_switch_interval
+from otelbot.tuning.models import flatten_models, keep_responses, skip_unset
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
 _log = logging.getLogger("otelbot")
 
-#: Seconds. Python's own, and for how long a thread may then keep the event loop waiting for the interpreter.
-_DEFAULT_SWITCH_INTERVAL, _SWITCH_INTERVAL = 0.005, 0.001
-#: So many allocations that no collection begins by itself; odd, so that it is known again.
-_NEVER = 2**30 + 1
+#: What is applied to aiogram's classes.
+_AIOGRAM = {
+    "forms": lean_forms,
+    "handlers": wrap_handlers,
+    "models": flatten_models,
+    "responses": keep_responses,
+    "unset": skip_unset,
+}
 
 
 def instrument() -> None:
@@ -54,6 +58,7 @@ class Tuning:
         self.heap = Heap()
         self._started = False
         self._patches = Patches()
+        self._patches_of_first_update = Patches()
 
     @contextmanager
     def importing_aiogram(self) -> Iterator[None]:
@@ -64,11 +69,10 @@ class Tuning:
     @never_raises
     def aiogram_imported(self) -> None:
         from aiogram.dispatcher.dispatcher import Dispatcher
+        from aiogram.dispatcher.event.telegram import TelegramEventObserver
         from aiogram.dispatcher.router import Router
 
-        for part, apply in (("responses", keep_responses), ("models", flatten_models)):
-            if part in self._parts and apply():
-                self.applied.add(part)
+        self._apply(_AIOGRAM)
 
         def emit_startup(original: Any) -> Any:
             async def emit(router: Any, /, *args: Any, **kwargs: Any) -> Any:  # a router may be workflow data too
@@ -79,12 +83,13 @@ class Tuning:
 
             return emit
 
-        def feed_update(original: Any) -> Any:
-            def feed(*args: Any, **kwargs: Any) -> Awaitable[Any]:
+        def wrap_outer_middleware(original: Any) -> Any:
+            def wrap(*args: Any, **kwargs: Any) -> Awaitable[Any]:
+                self._patches_of_first_update.undo()
                 update: Awaitable[Any] = original(*args, **kwargs)
                 return update if self._started else first(update)
 
-            return feed
+            return wrap
 
         async def first(update: Awaitable[Any]) -> Any:
             try:
@@ -93,7 +98,12 @@ class Tuning:
                 self.bot_started()
 
         self._patches.method(Router, "emit_startup", emit_startup)
-        self._patches.method(Dispatcher, "feed_update", feed_update)  # a web framework's bot may have no start
+        # A web framework's bot may have no start: its first update passes here. It is not `feed_update` that is
+        # replaced, because the instrumentation does so on top, and what is beneath can't be taken away again.
+        self._patches_of_first_update.method(TelegramEventObserver, "wrap_outer_middleware", wrap_outer_middleware)
+
+    def _apply(self, parts: Mapping[str, Callable[[], bool]]) -> None:
+        self.applied.update(part for part, apply in parts.items() if part in self._parts and never_raises(apply)())
 
     @never_raises
     def bot_started(self) -> None:
@@ -102,9 +112,8 @@ class Tuning:
             return
         self._started = True
         self._patches.undo()
-        for part, apply in (("gc", self.heap.freeze), ("threads", shorten_switch_interval)):
-            if part in self._parts and apply():
-                self.applied.add(part)
+        self._patches_of_first_update.undo()
+        self._apply({"gc": self.heap.freeze, "threads": shorten_switch_interval})
         _say(self._parts, self.applied)
 
 
@@ -169,59 +178,3 @@ class _AiogramLoader(Loader):
             self._loader.exec_module(module)
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)
-
-
-class Heap:
-    """What is imported lives as long as the process: the garbage collector need not walk it again and again.
-
-    A bot that disables the collector or freezes by itself is left alone.
-    """
-
-    def __init__(self) -> None:
-        self._frozen = 0  # objects, when it was last done here
-
-    def _is_ours(self) -> bool:
-        count = gc.get_freeze_count()
-        untouched = 0 < count <= self._frozen if self._frozen else count == 0
-        return gc.isenabled() and gc.get_threshold()[0] > 0 and untouched
-
-    def freeze(self) -> bool:
-        """Collect what is garbage, which would be frozen as well, and freeze the rest. Returns whether it did."""
-        if not hasattr(gc, "freeze") or not self._is_ours():  # PyPy has another collector
-            return False
-        gc.collect()
-        self._freeze()
-        return True
-
-    def _freeze(self) -> None:
-        gc.freeze()
-        self._frozen = gc.get_freeze_count()
-
-    @contextmanager
-    def quiet_import(self) -> Iterator[None]:
-        """Import without collections, then freeze: an import makes hundreds of thousands of objects and no garbage."""
-        if not hasattr(gc, "freeze") or not self._is_ours():
-            yield
-            return
-        gc.collect()  # few objects yet, and none of them is frozen as garbage
-        before = gc.get_threshold()
-        gc.set_threshold(_NEVER, *before[1:])
-        try:
-            yield
-        finally:
-            ours = gc.get_threshold()[0] == _NEVER
-            if ours:
-                gc.set_threshold(*before)
-            if ours and self._is_ours():
-                self._freeze()
-
-
-def shorten_switch_interval() -> bool:
-    """Have busy threads let the event loop in after 1 ms instead of 5 ms. Returns whether it is Python's own no more.
-
-    The loop asks for the interpreter each time that it wakes up, which is several times for an update.
-    """
-    if not math.isclose(sys.getswitchinterval(), _DEFAULT_SWITCH_INTERVAL):
-        return False
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    return True
