@@ -237,7 +237,7 @@ POLLING_BATCH = Instrument(
 )
 LOG_RECORDS = Instrument(
     "telegram.bot.log.records",
-    "counter",
+    "observable_counter",
     "{record}",
     "Records of logging that reached a handler, by OpenTelemetry's names of severities.",
     (SEVERITY,),

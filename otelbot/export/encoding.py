@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from itertools import chain, repeat
 from struct import Struct
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import StatusCode
@@ -23,7 +24,6 @@ from otelbot.export.values import (
     encode_scope,
     encode_text,
     encode_value,
-    kept,
 )
 from otelbot.tracing import LeanSpan
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import Event
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import Link, Status, TraceState
+    from opentelemetry.trace import Link, SpanContext, Status, TraceState
 
     #: The encoded spans, log records or metrics of each scope.
     Groups = Iterable[tuple[InstrumentationScope | None, Sequence[bytes]]]
@@ -177,7 +177,7 @@ def encode_record(
     return b"".join(
         (
             _times(_LOG_TIME, times[0], _OBSERVED, times[1]),
-            _described(severity, attributes),
+            encode_description(*severity, attributes),
             _BODY,
             sized(encode_value(body)),
             _belonging_to(*span),
@@ -185,31 +185,33 @@ def encode_record(
     )
 
 
-def encode_message(
-    times: tuple[int, int], source: tuple[int, str, str | None, int], body: str, span: tuple[int, int, int]
-) -> bytes:
+def encode_message(created: int, described: bytes, body: str, span: SpanContext | None) -> bytes:
     """Return what `encode_record` does of a message that has no attributes but its place in the code.
 
-    :param source: severity's number and text, function and line, which few lines of code share: it is kept.
+    :param created: ns.
+    :param described: by `encode_description`.
     """
+    text = encode_text(body)
+    length = lengths[len(text)]
     return b"".join(
         (
-            _times(_LOG_TIME, times[0], _OBSERVED, times[1]),
-            kept(source, _source),
+            _times(_LOG_TIME, created, _OBSERVED, time_ns()),
+            described,
             _BODY,
-            sized(_STRING + sized(encode_text(body))),
-            _belonging_to(*span),
+            lengths[1 + len(length) + len(text)],
+            _STRING,
+            length,
+            text,
+            b"" if span is None else _belonging_to(span[0], span[1], span[3]),
         )
     )
 
 
-def _source(source: tuple[int, str, str | None, int]) -> bytes:
-    number, text, function, line = source
-    return _described((number, text), {"code.function.name": function, "code.line.number": line})
+def encode_description(number: int | None, text: str | None, attributes: Mapping[str, Any] | None) -> bytes:
+    """Return severity and attributes of a `LogRecord`, scrubbed.
 
-
-def _described(severity: tuple[int | None, str | None], attributes: Mapping[str, Any] | None) -> bytes:
-    number, text = severity
+    :param number: of the severity; `text` is its name.
+    """
     encoded = b"" if number is None else _SEVERITY + varint(number)
     if text:
         encoded += _SEVERITY_TEXT + encode_name(text)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadWriteLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+    from opentelemetry.trace import SpanContext
 
     from otelbot.export.batches import Batches
     from otelbot.export.sender import Sender
@@ -84,9 +85,14 @@ class OtlpLogProcessor(LogRecordProcessor):
         """Take what `encode_record` takes, where there is no need of an object for it."""
         self._add(scope, encode_record, *record)
 
-    def emit_message(self, scope: InstrumentationScope, *message: Any) -> None:
+    def emit_message(
+        self, scope: InstrumentationScope, created: int, described: bytes, body: str, span: SpanContext | None
+    ) -> None:
         """Take what `encode_message` takes."""
-        self._add(scope, encode_message, *message)
+        try:
+            self._batches.add(scope, encode_message(created, described, body, span))
+        except Exception as error:
+            self._batches.refuse(error)
 
     def _add(self, scope: InstrumentationScope | None, encode: Callable[..., bytes], *record: Any) -> None:
         try:

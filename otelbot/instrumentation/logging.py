@@ -14,19 +14,24 @@ import re
 import sys
 import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import lru_cache, wraps
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context, metrics
 from opentelemetry.instrumentation.log_utils import std_to_otel
+from opentelemetry.metrics import Observation
 from opentelemetry.sdk._logs import Logger
 from opentelemetry.sdk._logs._internal._logger_metrics import NoOpLoggerMetrics
 from opentelemetry.trace import INVALID_SPAN
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from otelbot import __version__, lifecycle, signals
+from otelbot.export.encoding import encode_description
 from otelbot.export.exporters import OtlpLogProcessor
+from otelbot.export.values import kept
 from otelbot.instrumentation.meters import create
 from otelbot.privacy import exception_attributes, exception_message
 from otelbot.tracing import current
@@ -35,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from opentelemetry._logs import SeverityNumber
+    from opentelemetry.metrics import CallbackOptions
     from opentelemetry.sdk._logs import LoggerProvider
-    from opentelemetry.trace import Span, SpanContext
 
 #: What every record has; the rest was given as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -53,14 +58,14 @@ _EXPORT_THREADS = ("otelbot-", "Otel")
 
 _DEEPEST = 5  # levels of nested extras and arguments that are looked at
 _ACCESS_LOGS = frozenset({"aiohttp.access", "gunicorn.access", "uvicorn.access"})
+_SPECIAL = _ACCESS_LOGS | {"asyncio"}  # loggers whose messages are not told in full
 _query = re.compile(r"\?[^\s\"']+")
 _call = re.compile(r"\(.*\)")
 
 #: Types of arguments and attributes that are shown as they are.
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 _MOST_LOGGERS = 1000  # names that are kept
-
-_busy = threading.local()
+_NOBODY: Any = SimpleNamespace(_log_record_processors=())
 
 
 def instrument(provider: LoggerProvider) -> None:
@@ -73,15 +78,24 @@ def instrument(provider: LoggerProvider) -> None:
         return
     level = _LEVELS.get(os.environ.get("OTEL_PYTHON_LOG_HANDLER_LEVEL", "").strip().lower(), logging.NOTSET)
     original = logging.Logger.callHandlers
-    capture = _Capture(provider)
+    emit = _Capture(provider).emit
 
     @wraps(original)
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
-        if record.levelno >= level and not getattr(_busy, "emitting", False):
-            capture.emit(record)
+        if record.levelno >= level:
+            emit(record)
         original(self, record)
 
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
+
+
+class _Busy(threading.local):
+    """Whether the SDK is being handed a record in this thread: it logs as well, and never a record about a record."""
+
+    emitting = False
+
+
+_busy = _Busy()
 
 
 class _Capture:
@@ -89,30 +103,67 @@ class _Capture:
 
     def __init__(self, provider: LoggerProvider) -> None:
         self._provider = provider
-        self._records = create(metrics.get_meter(signals.SCOPE, __version__), signals.LOG_RECORDS)
         self._loggers: dict[str, _Logger] = {}
+        self._counts: defaultdict[int, int] = defaultdict(int)  # of each level
+        create(metrics.get_meter(signals.SCOPE, __version__), signals.LOG_RECORDS, self._observe)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._counts.clear)
+
+    def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
+        counts: Counter[str] = Counter()
+        for level, count in self._counts.copy().items():
+            counts[_severity(level)[1]] += count
+        return [Observation(count, {signals.SEVERITY: text}) for text, count in counts.items()]
 
     def emit(self, record: logging.LogRecord) -> None:
-        if lifecycle.closed():
+        """Emit a record, the SDK's way only where somebody else sees it too or attributes have to be cleaned."""
+        if _busy.emitting or lifecycle.closed():
             return
-        _busy.emitting = True  # the SDK logs as well: never a record about a record
         try:
-            if record.name != "otelbot" and str(record.threadName).startswith(_EXPORT_THREADS):
+            thread = record.threadName
+            if thread != "MainThread" and record.name != "otelbot" and str(thread).startswith(_EXPORT_THREADS):
                 return
-            severity, text = _severity(record.levelno)
-            logger = self._loggers.get(record.name) or self._logger(record.name)
-            span: Span = current().get(_SPAN_KEY) or INVALID_SPAN  # type: ignore[assignment]
-            logger.emit(record, severity, span.get_span_context())
-            self._records.series[(text,)](1, span)
+            logger = self._loggers.get(record.name)
+            if logger is None or logger.processors is not logger.all_of_them._log_record_processors:
+                logger = self._logger(record.name)
+            self._counts[record.levelno] += 1  # calls nothing between reading and writing: no other thread comes in
+            shortcut, message, args = logger.shortcut, record.msg, record.args
+            if (
+                shortcut is None
+                or len(record.__dict__) != _USUAL
+                or record.exc_info
+                or type(message) is not str
+                or (args and not (type(args) is tuple and _PLAIN.issuperset(map(type, args))))
+                or not logger.sdks._logger_config.is_enabled
+            ):
+                self._emit_anything(logger, record)
+                return
+            span: Any = current().get(_SPAN_KEY)
+            shortcut.emit_message(
+                logger.sdks._instrumentation_scope,
+                int(record.created * 1e9),
+                kept((record.levelno, record.levelname, record.funcName, record.lineno), _describe),
+                message % args if args else message,
+                None if span is None else span.get_span_context(),
+            )
         except Exception:  # noqa: S110 - a record that can't be rendered still reaches the bot's own handlers
             pass
+
+    def _emit_anything(self, logger: _Logger, record: logging.LogRecord) -> None:
+        _busy.emitting = True
+        try:
+            logger.emit(record)
         finally:
             _busy.emitting = False
 
     def _logger(self, name: str) -> _Logger:
         if len(self._loggers) >= _MOST_LOGGERS:
             self._loggers.clear()
-        logger = self._loggers[name] = _Logger(self._provider.get_logger(name))
+        _busy.emitting = True
+        try:
+            logger = self._loggers[name] = _Logger(self._provider.get_logger(name))
+        finally:
+            _busy.emitting = False
         return logger
 
 
@@ -122,56 +173,58 @@ def _severity(level: int) -> tuple[SeverityNumber, str]:
     return severity, severity.name.rstrip("234")
 
 
+def _describe(source: tuple[int, str, str | None, int]) -> bytes:
+    """Encode what a line of code gives to each of its messages: level, its name, function, line number."""
+    level, name, function, line = source
+    attributes = {"code.function.name": function, "code.line.number": line}
+    return encode_description(_severity(level)[0]._value_, _SEVERITY_TEXT.get(name, name), attributes)
+
+
 class _Logger:
-    """A logger of the SDK."""
+    """A logger of the SDK, and whether what it is given is seen by our processor alone."""
 
     def __init__(self, logger: Any) -> None:
-        self._logger = logger
-        self._processors: Any = getattr(logger, "_multi_log_record_processor", None)
-        self._most = -1  # attributes that are none of the SDK's concern
+        self.sdks = logger
+        self.all_of_them = getattr(logger, "_multi_log_record_processor", _NOBODY)
+        self.processors = self.all_of_them._log_record_processors
+        self._alone: OtlpLogProcessor | None = None
+        self._most = 0  # attributes that are none of the SDK's concern
+        #: Where a message can go that has no attributes but its place in the code.
+        self.shortcut: OtlpLogProcessor | None = None
         if (
             type(logger) is Logger
             and isinstance(logger._logger_metrics, NoOpLoggerMetrics)
             and logger._log_record_limits.max_log_record_attribute_length is None
+            and len(self.processors) == 1
+            and type(self.processors[0]) is OtlpLogProcessor
         ):
+            self._alone = self.processors[0]
             most = logger._log_record_limits.max_log_record_attributes
             self._most = sys.maxsize if most is None else most
+            if self._most > 1 and logger.instrumentation_scope.name not in _SPECIAL:
+                self.shortcut = self._alone
 
-    def _alone(self) -> OtlpLogProcessor | None:
-        """Return the processor if it is the only one, ours, and the logger is not switched off."""
-        if self._most < 0 or not self._logger._logger_config.is_enabled:
-            return None
-        processors = self._processors._log_record_processors
-        return processors[0] if len(processors) == 1 and type(processors[0]) is OtlpLogProcessor else None
-
-    def emit(self, record: logging.LogRecord, severity: SeverityNumber, span: SpanContext) -> None:
-        """Emit a record, the SDK's way only where somebody else sees it too or attributes have to be cleaned."""
-        logger = self._logger
+    def emit(self, record: logging.LogRecord) -> None:
+        """Emit any record."""
+        logger = self.sdks
+        severity = _severity(record.levelno)[0]
         text = _SEVERITY_TEXT.get(record.levelname, record.levelname)
-        alone = self._alone()
-        if alone is not None and len(vars(record)) == _USUAL and not record.exc_info and self._most > 1:
-            alone.emit_message(
-                logger._instrumentation_scope,
-                (int(record.created * 1e9), time.time_ns()),
-                (severity._value_, text, record.funcName, record.lineno),
-                _body(record),
-                (span[0], span[1], span[3]),
-            )
-            return
         attributes = _attributes(record)
         if (
-            alone is not None
+            self._alone is not None
+            and logger._logger_config.is_enabled
             and len(attributes) <= self._most
             and "" not in attributes
             and _are_plain(attributes.values())
         ):
-            alone.emit_plain(
+            span: Any = current().get(_SPAN_KEY) or INVALID_SPAN
+            self._alone.emit_plain(
                 logger._instrumentation_scope,
                 (int(record.created * 1e9), time.time_ns()),
                 (severity._value_, text),
                 _body(record),
                 attributes,
-                (span[0], span[1], span[3]),
+                span.get_span_context(),
             )
             return
         logger.emit(
