@@ -116,6 +116,18 @@ def when_secret(forget: Callable[[], None]) -> None:
     _forgetters.append(forget)
 
 
+def overwrite(encoded: bytes) -> bytes:
+    """Return encoded telemetry with the known secrets in it overwritten at the same length, so that it can be decoded.
+
+    For what was scrubbed before a secret was known and has not left yet.
+    """
+    secrets = sorted((*_secrets, *_keys), key=len, reverse=True)
+    if not secrets:
+        return encoded
+    pattern = re.compile(b"|".join(re.escape(secret.encode()) for secret in secrets), re.IGNORECASE)
+    return pattern.sub(lambda found: b"*" * len(found.group()), encoded)
+
+
 def register_secret_url(url: str) -> None:
     """Have what makes a webhook's URL hard to guess masked: long mixtures in its path, query values, a password."""
     parts = urlsplit(url)

@@ -135,7 +135,7 @@ class LeanSpan(sdk.Span):
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         links = self._links
-        if not (links or attributes) and self._end_time is None and context.is_valid:
+        if not (links or attributes) and self._end_time is None and context and context.is_valid:
             self._links, self._more = (Link(context),), True  # one is what most have: no list with a lock for it
             return
         if type(links) is tuple:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from otelbot import privacy
 from otelbot.export.encoding import export_request
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Batches:
     def _reset(self) -> None:
         self._waiting: deque[_Item] = deque()
         self._bytes = 0  # of what waits
+        self._generation = privacy.generation  # when the oldest of it was scrubbed, or before
         #: A number that is counted up here could be by two threads at once, and a lock could be held over a fork.
         self._dropped: deque[DropReason] = deque()
         self._handing_over = threading.Lock()
@@ -143,9 +145,10 @@ class Batches:
         # The lock only keeps the last requests from being made while the sender closes. A thread that a signal
         # interrupts may hold it for ever: popping is safe without it.
         held = self._handing_over.acquire(timeout=_PATIENCE)
+        generation, self._generation = self._generation, privacy.generation
         try:
             while items := self._next():
-                self._submit(items)
+                self._submit(items, generation)
             for reason, count in self._count_dropped().items():
                 self._sender.drop(reason, count)
         finally:
@@ -174,13 +177,13 @@ class Batches:
                 count[self._dropped.popleft()] += 1
         return count
 
-    def _submit(self, items: list[_Item]) -> None:
+    def _submit(self, items: list[_Item], generation: int) -> None:
         try:
             request = self._join(items)
         except Exception as error:
             self.refuse(error, len(items))
         else:
-            self._sender.submit(request, len(items))
+            self._sender.submit(request, len(items), generation)
 
     def _join(self, items: list[_Item]) -> bytes:
         if len(set(map(id, map(_scope, items)))) == 1:

@@ -29,6 +29,7 @@ from opentelemetry.sdk.metrics.view import (
 )
 from opentelemetry.sdk.trace import SpanProcessor
 
+from otelbot import privacy
 from otelbot.export.encoding import encode_log, encode_message, encode_record, encode_span
 from otelbot.export.metric_encoding import encode_metrics
 from otelbot.export.scrubber import Resources
@@ -132,12 +133,13 @@ class OtlpMetricExporter(MetricExporter):
             for metric in scope_metrics.metrics
         )
         if points:
+            generation = privacy.generation
             try:
                 request = encode_metrics(MetricsData([self._known(each) for each in metrics_data.resource_metrics]))
             except Exception as error:
                 self._refuse(error, points)
             else:
-                self._sender.submit(request, points)
+                self._sender.submit(request, points, generation)
         return MetricExportResult.SUCCESS
 
     def _known(self, resource_metrics: Any) -> Any:

@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from otelbot import privacy
 from otelbot.export.connection import Connection, Verdict
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _LAST_CHANCE = 1.0
 class Batch(NamedTuple):
     payload: bytes
     items: int
+    generation: int  # of the secrets that were known when the first of it was scrubbed
 
 
 class Sender:
@@ -62,13 +64,16 @@ class Sender:
         self.dropped.clear()
         self._reset()
 
-    def submit(self, payload: bytes, items: int) -> None:
-        """Queue one encoded request of `items` spans, data points or records. Returns at once."""
+    def submit(self, payload: bytes, items: int, generation: int) -> None:
+        """Queue one encoded request of `items` spans, data points or records. Returns at once.
+
+        :param generation: `privacy.generation` when the first of it was scrubbed.
+        """
         with self._changed:
             if self._closed:
                 self.dropped["undelivered"] += items
                 return
-            self._queue.append(Batch(payload, items))
+            self._queue.append(Batch(payload, items, generation))
             self._queued_bytes += len(payload)
             while self._queued_bytes > self._max_bytes and len(self._queue) > 1:
                 oldest = self._queue.popleft()
@@ -124,7 +129,8 @@ class Sender:
         connection = Connection(self.target)
         pause = _FIRST_PAUSE
         while (batch := self._next()) is not None:
-            verdict = connection.post(batch.payload, self._timeout())
+            payload = batch.payload if batch.generation == privacy.generation else privacy.overwrite(batch.payload)
+            verdict = connection.post(payload, self._timeout())
             if self._settle(batch, verdict):
                 pause = _FIRST_PAUSE
                 continue

@@ -218,13 +218,14 @@ class _Logger:
             and _are_plain(attributes.values())
         ):
             span: Any = current().get(_SPAN_KEY) or INVALID_SPAN
+            trace_id, span_id, _, flags, *_ = span.get_span_context()
             self._alone.emit_plain(
                 logger._instrumentation_scope,
                 (int(record.created * 1e9), time.time_ns()),
                 (severity._value_, text),
                 _body(record),
                 attributes,
-                span.get_span_context(),
+                (trace_id, span_id, flags),
             )
             return
         logger.emit(

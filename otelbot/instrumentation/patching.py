@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import sys
 from functools import wraps
@@ -17,6 +19,15 @@ _log = logging.getLogger("otelbot")
 _reported: set[str] = set()
 
 
+def _as_coroutine_function(original: Any, replacement: Any) -> Any:
+    """Return `replacement`, told to be a coroutine function where `original` is one: mocks of it ask for that."""
+    if inspect.iscoroutinefunction(original) and not inspect.iscoroutinefunction(replacement):
+        if sys.version_info >= (3, 12):
+            return inspect.markcoroutinefunction(replacement)
+        replacement._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # noqa: SLF001
+    return replacement
+
+
 class Patches:
     """The methods that are replaced, in order."""
 
@@ -30,7 +41,7 @@ class Patches:
         """
         original = getattr(owner, name)
         inherited = name not in vars(owner)
-        replacement = wraps(original)(replace(original))
+        replacement = _as_coroutine_function(original, wraps(original)(replace(original)))
         setattr(owner, name, replacement)
 
         def undo() -> None:

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from otelbot import privacy
 from otelbot.demo.waiting import PATIENCE
 from otelbot.export.batches import Batches, Schedule
 from otelbot.export.connection import Verdict
@@ -285,6 +286,28 @@ def test_spans_that_are_recorded_but_not_sampled_are_not_sent(make, endpoint):
         provider_of(batches, sampler=sampler).get_tracer("scope").start_span("span").end()
     sent(batches, sender)
     assert endpoint.payloads == []
+
+
+def test_a_secret_that_becomes_known_while_it_waits_does_not_leave(make, endpoint):
+    secret = "webhook-secret-77"
+    batches, sender = make()
+    tracer = provider_of(batches).get_tracer("scope")
+
+    def end(name):
+        tracer.start_span(name).end()
+
+    endpoint.open.clear()
+    end("before")
+    end(f"set {secret} or {secret.upper()}")
+    batches.hand_over()  # to a sender that waits
+    end(f"once more {secret}")
+    privacy.register_secret(secret)
+    batches.hand_over()
+    end(f"after {secret}")
+    endpoint.open.set()
+    sent(batches, sender)
+    hidden = "*" * len(secret)
+    assert endpoint.names()[-4:] == ["before", f"set {hidden} or {hidden}", f"once more {hidden}", "after ***"]
 
 
 def test_log_records_are_sent(make, endpoint):

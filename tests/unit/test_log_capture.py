@@ -63,9 +63,24 @@ class Waiting:
     def add(self, scope, item):
         self.items.append((scope, item))
 
+    def refuse(self, error):
+        raise AssertionError(error)
+
+
+def failed():
+    made = record("it %s", "failed", level=logging.ERROR)
+    made.exc_info = (LookupError, LookupError("no tea"), None)
+    return made
+
 
 RECORDS = [
     record("%s paid %d", "Ada", 5),
+    record("a brew", level=logging.WARNING, order=5, paid=None),
+    record(KeyError("Ada")),
+    failed(),
+    record("%(name)s paid", {"name": "Ada"}),
+    record("Task exception was never retrieved: f(1)", name="asyncio"),
+    record("%s", "GET /feed?token=1", name="aiohttp.access"),
     record("x", level=45, order=5, paid=True, tags=["a"]),
     record("x", order={"id": (5, object)}),
 ]

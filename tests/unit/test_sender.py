@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from otelbot import privacy
 from otelbot.export import connection
 from otelbot.export.connection import Verdict
 from otelbot.export.outages import Outages
@@ -52,7 +53,7 @@ def soon():
 def test_batches_are_sent_in_order(sender):
     made, endpoint = sender(ACCEPTED)
     for number in range(5):
-        made.submit(b"%d" % number, 2)
+        made.submit(b"%d" % number, 2, privacy.generation)
     assert made.flush(soon())
     assert endpoint.payloads == [b"0", b"1", b"2", b"3", b"4"]
     assert made.sent == 10
@@ -61,8 +62,8 @@ def test_batches_are_sent_in_order(sender):
 
 def test_what_can_be_retried_is_sent_again_at_the_end(sender):
     made, endpoint = sender(Verdict(False, retry=True, why="503"), ACCEPTED)
-    made.submit(b"a", 1)
-    made.submit(b"b", 1)
+    made.submit(b"a", 1, privacy.generation)
+    made.submit(b"b", 1, privacy.generation)
     made.close(soon())
     assert endpoint.payloads == [b"a", b"a", b"b"]
     assert made.sent == 2
@@ -70,8 +71,8 @@ def test_what_can_be_retried_is_sent_again_at_the_end(sender):
 
 def test_what_is_refused_is_dropped_and_counted(sender, caplog):
     made, _ = sender(Verdict(False, why="400 Bad Request"), ACCEPTED)
-    made.submit(b"a", 3)
-    made.submit(b"b", 1)
+    made.submit(b"a", 3, privacy.generation)
+    made.submit(b"b", 1, privacy.generation)
     made.close(soon())
     assert (made.sent, made.dropped["refused"]) == (1, 3)
     assert caplog.text.count("refuses traces (400 Bad Request)") == 1
@@ -79,8 +80,8 @@ def test_what_is_refused_is_dropped_and_counted(sender, caplog):
 
 def test_a_partial_success_counts_what_was_rejected(sender, caplog):
     made, _ = sender(Verdict(True, rejected=2))
-    made.submit(b"a", 5)
-    made.submit(b"b", 5)
+    made.submit(b"a", 5, privacy.generation)
+    made.submit(b"b", 5, privacy.generation)
     made.close(soon())
     assert (made.sent, made.dropped["refused"]) == (6, 4)
     assert caplog.text.count("refused 2 items of an accepted batch") == 1
@@ -88,8 +89,8 @@ def test_a_partial_success_counts_what_was_rejected(sender, caplog):
 
 def test_nobody_there_is_not_waited_for(sender, caplog):
     made, _ = sender(Verdict(False, retry=True, why="connection refused", unreachable=True))
-    made.submit(b"a", 1)
-    made.submit(b"b", 4)
+    made.submit(b"a", 1, privacy.generation)
+    made.submit(b"b", 4, privacy.generation)
     made.close(time.monotonic() + 3600)
     assert made.dropped["undelivered"] == 5
     assert caplog.text.count("does not take telemetry") == 1
@@ -117,7 +118,7 @@ def test_one_signal_that_is_refused_beside_others_is_said_once(caplog):
 def test_the_oldest_goes_when_the_queue_is_full(sender):
     made, _ = sender(Verdict(False, retry=True, why="503"), max_bytes=10)
     for number in range(20):
-        made.submit(b"%05d" % number, 1)
+        made.submit(b"%05d" % number, 1, privacy.generation)
     made.close(time.monotonic() + 0.05)
     # At most one was on its way, two fit; every one of them is accounted for.
     assert made.dropped["queue_full"] >= 17
@@ -127,7 +128,7 @@ def test_the_oldest_goes_when_the_queue_is_full(sender):
 def test_after_the_end_nothing_is_taken(sender):
     made, endpoint = sender(ACCEPTED)
     made.close(soon())
-    made.submit(b"late", 1)
+    made.submit(b"late", 1, privacy.generation)
     assert endpoint.payloads == []
     assert made.dropped["undelivered"] == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -97,10 +98,11 @@ class Attempt:
         self._entered = current_attempt.set(self)
 
     def end(self, error: BaseException | None) -> None:
-        # In a context of its own, a coroutine that is thrown away has nothing to leave.
+        # A coroutine that is thrown away may end in a foreign context, or in a copy of its own, with nothing to leave.
         if self._token is not None and current_attempt.get() is self:
-            current_attempt.reset(self._entered)
-            detach(self._token)
+            with suppress(ValueError):
+                current_attempt.reset(self._entered)
+                detach(self._token)
             del self._token, self._entered  # timers that were set on the way keep the attempt for a while
         telemetry, span = self._telemetry, self._span
         if not telemetry.ended(self):

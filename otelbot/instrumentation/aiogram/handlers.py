@@ -98,7 +98,7 @@ class HandlerRun:
                 span.set_status(StatusCode.ERROR, name)
                 if span.is_recording():
                     span.add_event("exception", exception_attributes(error))
-                    if self._scope is not None:
+                    if self._scope is not None and telemetry.goes_on(self._scope):
                         self._scope.recorded = error
         telemetry.handler_duration.series[telemetry.cap_handler(self._info.name), kind, failure](elapsed, span)
         span.end()

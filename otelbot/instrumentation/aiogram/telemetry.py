@@ -142,6 +142,9 @@ class Telemetry:
         """Note the end of `what`; returns False where it had ended before."""
         return self._unfinished.pop(what, self) is None
 
+    def goes_on(self, what: Unfinished) -> bool:
+        return what in self._unfinished
+
     def cut_off_unfinished(self) -> None:
         """End what the end of the process cuts off, as cancelled, the innermost first: its trace is whole then."""
         for what in reversed(list(self._unfinished)):

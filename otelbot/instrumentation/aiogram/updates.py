@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -118,13 +119,19 @@ class UpdateScope:
 
     def leave(self, error: BaseException | None) -> None:
         """Leave the scope. An update that goes on in another task (a slow webhook) is closed by that task."""
-        if current_scope.get() is self:  # a coroutine that is thrown away may end in a foreign context
-            current_scope.reset(self._scope_token)
-            detach(self._token)
+        # A coroutine that is thrown away may end in a foreign context, or in a copy of its own.
+        if current_scope.get() is self:
+            with suppress(ValueError):
+                current_scope.reset(self._scope_token)
+                detach(self._token)
         # Timers that were set on the way keep a context with this scope in it for a while.
         del self._scope_token, self._token, self._context
         if self.fed and not self.done:
             self.abandoned = True
+            return
+        if not self.fed and error is None:  # a dispatcher of the bot's own keeps it for later, and it begins then
+            self.telemetry.ended(self)
+            self.fed = True
             return
         if error is not None and self.outcome is None:
             self.failed(error)
@@ -173,12 +180,22 @@ def _open(telemetry: Telemetry, bot: Any, update: Any, *, new_root: bool) -> Upd
     event_loop.watch()
     scope = UpdateScope(telemetry, bot, update, new_root=new_root)
     scope.enter()
-    _describe(scope, bot, update)
     return scope
 
 
 _leave = never_raises(UpdateScope.leave)
 _describe = never_raises(UpdateScope.describe)
+
+
+@never_raises
+def _retries(scope: UpdateScope, bot: Any, update: Any) -> bool:
+    """Whether a dispatcher of the bot's own feeds once more what it has fed before; what came of that is forgotten."""
+    what = str(bot.id), describe.update_id(update)
+    if not scope.done or (scope.bot_id, scope.update_id) != what or not scope.telemetry.goes_on(scope):
+        return False
+    scope.done = False
+    scope.outcome = scope.error = scope.caught = None
+    return True
 
 
 @never_raises
@@ -230,12 +247,11 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
         async def feed(self: Any, bot: Any, update: Any, **kwargs: Any) -> Any:
             scope = current_scope.get()
             opened = None
-            if scope is None or scope.fed:
+            if scope is None or (scope.fed and not _retries(scope, bot, update)):
                 scope = opened = _open(telemetry, bot, update, new_root=False)
                 if scope is None:
                     return await original(self, bot, update, **kwargs)
-            elif not scope.described:
-                _describe(scope, bot, update)
+            _describe(scope, bot, update)
             scope.fed = True
             try:
                 response = await original(self, bot, update, **kwargs)
