@@ -41,6 +41,7 @@ _is_plain = (str, int, float, bool, bytes, type(None)).__contains__
 _FLAGS = tuple(TraceFlags(flags) for flags in range(4))
 _SAMPLED, _RANDOM = TraceFlags.SAMPLED, TraceFlags.RANDOM_TRACE_ID
 _DROP, _RECORD = sampling.Decision.DROP, sampling.Decision.RECORD_AND_SAMPLE
+_TRACE_ID_LIMIT = sampling.TraceIdRatioBased.TRACE_ID_LIMIT
 #: The SDK's own limit, where nobody set one.
 _MOST_ATTRIBUTES = 128
 _UNSET = Status(StatusCode.UNSET)
@@ -198,8 +199,7 @@ class LeanTracer(sdk.Tracer):
             and isinstance(self._tracer_metrics, NoOpTracerMetrics)
         )
         self._follows_parent = self._lean and _follows_parent(self.sampler)
-        root = getattr(self.sampler, "_root", None) if self._follows_parent else self.sampler
-        self._always = isinstance(root, sampling.StaticSampler) and root._decision is _RECORD
+        self._bound = _bound(getattr(self.sampler, "_root", None) if self._follows_parent else self.sampler)
         self._random = _RANDOM if self.id_generator.is_trace_id_random() else 0
 
     def start_span(
@@ -295,7 +295,8 @@ class LeanTracer(sdk.Tracer):
             state = DEFAULT_TRACE_STATE
             trace_id = self.id_generator.generate_trace_id()
             random = self._random
-            decided = sampled = self._always
+            decided = self._bound is not None
+            sampled = decided and trace_id & _TRACE_ID_LIMIT < self._bound  # type: ignore[operator]
         recording = sampled
         if not decided:
             result = self.sampler.should_sample(context, trace_id, name, kind, attributes, links or ())
@@ -303,7 +304,10 @@ class LeanTracer(sdk.Tracer):
             attributes, state = result.attributes, result.trace_state or DEFAULT_TRACE_STATE
         flags = _FLAGS[(_SAMPLED if sampled else 0) | random]
         if not recording:
-            return NonRecordingSpan(SpanContext(trace_id, self.id_generator.generate_span_id(), False, flags, state))
+            unseen, span_id = _make_object(NonRecordingSpan), self.id_generator.generate_span_id()
+            valid = span_id > 0 < trace_id
+            unseen._context = _make_tuple(SpanContext, (trace_id, span_id, False, flags, state, valid))
+            return unseen
         return parent, trace_id, flags, state or DEFAULT_TRACE_STATE, attributes
 
 
@@ -324,6 +328,14 @@ def _follows_parent(sampler: sampling.Sampler) -> bool:
         and sampler._remote_parent_sampled is sampler._local_parent_sampled is sampling.ALWAYS_ON
         and sampler._remote_parent_not_sampled is sampler._local_parent_not_sampled is sampling.ALWAYS_OFF
     )
+
+
+def _bound(root: Any) -> int | None:
+    """Return below which trace id, of its last 64 bits, a trace is sampled; None where the sampler is to be asked."""
+    if type(root) is sampling.StaticSampler:
+        known = {_RECORD: _TRACE_ID_LIMIT + 1, _DROP: 0}
+        return known.get(root._decision)
+    return root.bound if type(root) is sampling.TraceIdRatioBased else None
 
 
 class LeanTracerProvider(sdk.TracerProvider):
