@@ -9,6 +9,7 @@ import functools
 from itertools import repeat
 from operator import attrgetter
 from typing import Any
+from urllib.parse import quote_plus
 
 from otelbot.tuning.known import is_known
 
@@ -41,6 +42,23 @@ def build_form_data(self, bot, method):
             filename=value.filename or key,
         )
     return form
+"""
+_GEN_FORM_URLENCODED = """
+import payload
+
+def _gen_form_urlencoded(self):
+    data = []
+    for type_options, _, value in self._fields:
+        data.append((type_options["name"], value))
+    charset = self._charset if self._charset is not None else "utf-8"
+    if charset == "utf-8":
+        content_type = "application/x-www-form-urlencoded"
+    else:
+        content_type = "application/x-www-form-urlencoded; charset=%s" % charset
+    return payload.BytesPayload(
+        urlencode(data, doseq=True, encoding=charset).encode(),
+        content_type=content_type,
+    )
 """
 
 
@@ -82,7 +100,8 @@ def wrap_handlers() -> bool:
 def lean_forms() -> bool:
     """Have the forms of API calls built without asking for absent values, and without a boundary that no file needs.
 
-    Returns whether they are. Most of a method's values are absent; a boundary takes a UUID and a set of headers.
+    Returns whether they are. Most of a method's values are absent; a boundary takes a UUID and a set of headers; texts
+    are quoted for the form by a table of bytes.
     """
     from aiogram.client.session.aiohttp import AiohttpSession
     from aiogram.client.session.base import BaseSession
@@ -93,6 +112,8 @@ def lean_forms() -> bool:
     if form_class is None or not is_known(original, _BUILD_FORM_DATA):
         return False
     if prepare_value(None, None, bot=None, files={}) is not None:  # it must be the same to leave them out
+        return False
+    if prepare_value(None, "text", bot=None, files={}) != "text":
         return False
 
     @functools.wraps(original)
@@ -105,9 +126,9 @@ def lean_forms() -> bool:
         for key, value in method.model_dump(warnings=False).items():
             if value is None:
                 continue
-            prepared = prepare(value, bot=bot, files=files)
+            prepared = value if type(value) is str else prepare(value, bot=bot, files=files)
             if prepared:
-                form.add_field(key, prepared)
+                form.add_text(key, prepared)
         for key, value in files.items():
             form.add_field(key, value.read(bot), filename=value.filename or key)
         return form
@@ -121,11 +142,18 @@ def _form_class() -> Any:
 
     None where aiohttp's is not as it is known.
     """
-    from aiohttp import FormData, MultipartWriter
+    from aiohttp import BytesPayload, FormData, MultipartWriter
+    from multidict import MultiDict
 
     empty = dict(vars(FormData(quote_fields=False)))
     writer, fields = empty.pop("_writer", None), empty.pop("_fields", None)
     if type(writer) is not MultipartWriter or fields != [] or not all(type(each) in _FLAT for each in empty.values()):
+        return None
+    known = FormData(quote_fields=False)
+    known.add_field("name", "text")
+    if known._fields != [(MultiDict({"name": "name"}), {}, "text")]:
+        return None
+    if not is_known(vars(FormData).get("_gen_form_urlencoded"), _GEN_FORM_URLENCODED):
         return None
 
     class Form(FormData):
@@ -137,7 +165,29 @@ def _form_class() -> Any:
         def _writer(self) -> MultipartWriter:  # type: ignore[override]
             return FormData(quote_fields=False)._writer  # noqa: SLF001
 
+        def add_text(self, name: str, value: Any) -> None:
+            """Do what `add_field` does, without looking whether a text is a file."""
+            if type(value) is str and name.isidentifier():  # which is safe in a header
+                self._fields.append((MultiDict({"name": name}), {}, value))
+            else:
+                self.add_field(name, value)
+
+        def _gen_form_urlencoded(self) -> BytesPayload:
+            if self._charset is not None or not all(type(value) is str for _, _, value in self._fields):
+                return super()._gen_form_urlencoded()
+            body = "&".join([f"{_quoted(options['name'])}={_quoted(value)}" for options, _, value in self._fields])
+            return BytesPayload(body.encode(), content_type="application/x-www-form-urlencoded")
+
     return Form
 
 
 _FLAT = (bool, str, type(None))
+#: What `quote_plus` of `urllib.parse` makes of each byte. It makes a list of them for each text that it quotes.
+_quoted_byte = [quote_plus(bytes((byte,))) for byte in range(256)].__getitem__
+
+
+def _quoted(text: str) -> str:
+    """Return what `quote_plus` does, in half of the time."""
+    if text.isalnum() and text.isascii():
+        return text
+    return "".join(map(_quoted_byte, text.encode()))

@@ -254,6 +254,8 @@ BEHAVING = """
         methods = (
             GetMe(),
             SendMessage(chat_id=1, text="héllo & <b>"),
+            SendMessage(chat_id=1, text="a+b = 100%\\n~sure-thing_1.5~ /?#;, سلام 🫖 ¹² \\x00"),
+            SendMessage(chat_id=1, text="x", **{"odd name": "1", "über&": "2"}),
             SendMessage(chat_id=0, text="", protect_content=False, disable_notification=True, reply_markup=keyboard),
             SendMessage(chat_id=1, text="x", parse_mode=None, entities=[bold]),
             SendMessage(chat_id="@a", text="x", parse_mode="HTML", brand_new={"a": None, "b": [None, 1]}),
