@@ -36,6 +36,11 @@ def test_check_passes_below_the_limit_and_names_the_share_above_it() -> None:
     assert "0.50 times" in str(verdict(results(bare=[600], opentelemetry_span=[1200], otelbot=[900])))
 
 
+def test_check_takes_the_fastest_round_of_each() -> None:
+    noisy = results(bare=[600, 900], opentelemetry_span=[1200, 1210], otelbot=[1300, 750])
+    assert verdict(noisy) is None
+
+
 def test_check_fails_where_the_reference_costs_nothing_and_so_proves_nothing() -> None:
     assert "nothing to compare" in str(verdict(results(bare=[600], opentelemetry_span=[590], otelbot=[600])))
 
