@@ -177,14 +177,21 @@ def _events(raw: str) -> str:
     words = [word.strip().lower() for word in raw.split(",") if word.strip()]
     if words in (["none"], *([word] for word in _FALSE)):
         return "none"
+    if words == ["auto"]:
+        return "auto"
     unknown = [word for word in words if word not in EVENT_GROUPS and word != "all"]
     if unknown:
-        raise ValueError(f"has {scrub(unknown[0])[:80]!r}, which is none of all, none, {', '.join(EVENT_GROUPS)}")
+        raise ValueError(f"has {scrub(unknown[0])[:80]!r}, which is none of auto, all, none, {', '.join(EVENT_GROUPS)}")
     return "all" if "all" in words else ",".join(words)
 
 
-def event_groups(value: str) -> frozenset[str]:
-    """Return the groups that a value of `OTELBOT_EVENTS` stands for."""
+def event_groups(value: str, *, shown: bool) -> frozenset[str]:
+    """Return the groups that a value of `OTELBOT_EVENTS` stands for.
+
+    :param shown: whether logs go to stdout or files by otelbot. Elsewhere each update is a span that says the same.
+    """
+    if value == "auto":
+        return frozenset(EVENT_GROUPS) if shown else frozenset(EVENT_GROUPS) - {"updates"}
     return frozenset(EVENT_GROUPS if value == "all" else () if value == "none" else value.split(","))
 
 
@@ -299,10 +306,11 @@ LOG_KEEP_DAYS = Variable(
 )
 EVENTS = Variable(
     "OTELBOT_EVENTS",
-    "all",
+    "auto",
     _events,
-    f"`all`, `none`, or some of {', '.join(f'`{group}`' for group in EVENT_GROUPS)}",
-    "Which events become log records. See [logs](logs.md).",
+    f"`auto`, `all`, `none`, or some of {', '.join(f'`{group}`' for group in EVENT_GROUPS)}",
+    "Which events become log records. `auto` is all of them where OTELBOT_LOG_FORMAT or OTELBOT_LOG_DIR is set, and all"
+    " but `updates` elsewhere, where each update is a span that says the same. See [logs](logs.md).",
 )
 EVENTS_LEVEL = Variable(
     "OTELBOT_EVENTS_LEVEL",
@@ -420,6 +428,7 @@ class Settings:
             for name in sorted(environ)
             if name.startswith("OTELBOT_") and name not in known
         )
+        log_format, log_dir = read(LOG_FORMAT), read(LOG_DIR)
         return cls(
             flush_timeout=read(FLUSH_TIMEOUT),
             export_queue_bytes=read(EXPORT_QUEUE_BYTES),
@@ -430,14 +439,14 @@ class Settings:
             loop_blocked_threshold=read(LOOP_BLOCKED_THRESHOLD),
             active_users_redis_url=read(ACTIVE_USERS_REDIS_URL),
             tune=tuned(read(TUNE)),
-            log_format=read(LOG_FORMAT),
-            log_dir=read(LOG_DIR),
+            log_format=log_format,
+            log_dir=log_dir,
             log_rotation=read(LOG_ROTATION),
             log_max_bytes=read(LOG_MAX_BYTES),
             log_backups=read(LOG_BACKUPS),
             log_gzip_days=read(LOG_GZIP_DAYS),
             log_keep_days=read(LOG_KEEP_DAYS),
-            events=event_groups(read(EVENTS)),
+            events=event_groups(read(EVENTS), shown=log_format != "off" or bool(log_dir)),
             events_level=read(EVENTS_LEVEL),
             events_sample=read(EVENTS_SAMPLE),
             session_gap=read(SESSION_GAP),

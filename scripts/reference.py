@@ -6,7 +6,7 @@ from pathlib import Path
 
 from otelbot.distro import LIBRARIES, OWN
 from otelbot.settings import VARIABLES
-from otelbot.signals import ATTRIBUTES, INSTRUMENTS, Instrument
+from otelbot.signals import ATTRIBUTES, EVENTS, INSTRUMENTS, Instrument
 
 TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
 KINDS = {
@@ -49,6 +49,14 @@ def render() -> str:
         "| attribute | what it says |",
         "|---|---|",
         *(f"| `{name}` | {text} |" for name, text in sorted(ATTRIBUTES.items())),
+        "",
+        "## Events",
+        "",
+        "Log records with `event.name`. `OTELBOT_EVENTS` chooses among them; [logs](logs.md) says more.",
+        "",
+        "| event | what it says |",
+        "|---|---|",
+        *(f"| `{name}` | {text} |" for name, text in sorted(EVENTS.items())),
         "",
         "## Variables",
         "",

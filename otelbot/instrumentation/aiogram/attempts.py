@@ -115,6 +115,7 @@ class Attempt:
             span.set_attribute(signals.HTTP_STATUS, status)
             span.end()
             telemetry.api_duration.series[telemetry.cap_method(self.method), status, None](elapsed, span)
+            telemetry.totals.api_calls += 1
 
     def _end_with(self, error: BaseException, elapsed: float) -> None:
         cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt) or (
