@@ -72,6 +72,8 @@ SESSION_DURATION = "telegram.session.duration"
 SESSION_UPDATES = "telegram.session.updates"
 SESSION_END = "telegram.session.end"
 UPTIME = "process.uptime"
+EXCEPTION_FINGERPRINT = "exception.fingerprint"
+EXCEPTION_COUNT = "exception.count"
 CHECK = "check"
 
 #: Names of log events, with what each of them says.
@@ -85,6 +87,7 @@ EVENT_SESSION_STARTED = "telegram.session.started"
 EVENT_SESSION_ENDED = "telegram.session.ended"
 EVENT_SYSTEM = "system.event"
 EVENT_PERFORMANCE = "performance.metrics"
+EVENT_EXCEPTION = "exception"
 EVENTS: dict[str, str] = {
     EVENT_STARTUP: "The bot has started: versions, bots, registered handlers.",
     EVENT_SHUTDOWN: "The bot stops: uptime and totals since its start.",
@@ -96,7 +99,7 @@ EVENTS: dict[str, str] = {
     EVENT_SESSION_ENDED: "A user's session: its duration in seconds, its updates, and why it has ended.",
     EVENT_SYSTEM: "A check of health has changed its status.",
     EVENT_PERFORMANCE: "The last minute in figures: updates, errors, mean and longest duration, memory, CPU.",
-    "exception": "An exception, by its fingerprint: the first at once, then once a minute with their number.",
+    EVENT_EXCEPTION: "An exception, by its fingerprint: the first at once, then once a minute with their number.",
 }
 
 #: Names of span events.
@@ -484,6 +487,8 @@ ATTRIBUTES: dict[str, str] = {
     SESSION_UPDATES: "Updates of a session; on events.",
     SESSION_END: "`gap`, `shutdown`, or `evicted` where more users than are remembered came since; on events.",
     UPTIME: "Seconds since the bot's start; on events.",
+    EXCEPTION_FINGERPRINT: "The same for the same fault wherever its lines move; on log records with an exception.",
+    EXCEPTION_COUNT: "How many of a fingerprint came since it was last told; on the event `exception`.",
     CHECK: "The name of a check of health.",
     ERROR_TYPE: "The class of an exception, or the status of an HTTP answer.",
 }

@@ -161,7 +161,7 @@ class Attempt:
             method = self._telemetry.cap_method(self.method)
             self._telemetry.api_rejections.add(1, (method, why), span)
         if name not in NOT_ERRORS:
-            self._telemetry.count_error(error, "polling" if self.method == GET_UPDATES else "bot_api")
+            self._telemetry.count_error(error, "polling" if self.method == GET_UPDATES else "bot_api", span)
 
     def _mark(self, span: Span, error: BaseException) -> None:
         name = error_type(error)

@@ -20,6 +20,7 @@ from otelbot.instrumentation.aiogram.shared_users import SharedUsers
 from otelbot.instrumentation.aiogram.users import ActiveUsers
 from otelbot.instrumentation.meters import create
 from otelbot.instrumentation.patching import never_raises
+from otelbot.logs import exceptions
 from otelbot.privacy import error_type
 from otelbot.signals import Cap, Component
 from otelbot.tracing import current
@@ -162,10 +163,11 @@ class Telemetry:
     def bot_ended(self) -> None:
         self.events.ended(self.users.count()["24h"])
 
-    def count_error(self, error: BaseException, component: Component) -> None:
+    def count_error(self, error: BaseException, component: Component, span: Span) -> None:
         kind = self.cap_error(error_type(error))
         self.totals.errors += 1
         self.errors.add(1, (kind, component))
+        exceptions.report(error, span)
 
 
 def without_http_span(span: Span | None) -> Context:

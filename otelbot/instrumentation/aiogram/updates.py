@@ -168,7 +168,7 @@ class UpdateScope:
                 span.add_event("exception", exception_attributes(error))
             kind = telemetry.cap_error(error_type(error))
             if error_type(error) not in NOT_ERRORS:
-                telemetry.count_error(error, "handler")
+                telemetry.count_error(error, "handler", span)
         if self.command is not None:
             span.set_attribute(signals.COMMAND, self.command)
             command = telemetry.cap_command(self.command)
@@ -192,7 +192,8 @@ class UpdateScope:
 def _open(telemetry: Telemetry, bot: Any, update: Any, *, new_root: bool) -> UpdateScope:
     lifecycle.working()
     event_loop.watch()
-    health_sources.saw_bot(bot)
+    if telemetry.settings.health_port:
+        health_sources.saw_bot(bot)
     scope = UpdateScope(telemetry, bot, update, new_root=new_root)
     scope.enter()
     return scope
