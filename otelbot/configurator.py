@@ -41,6 +41,7 @@ from otelbot.export.scrubber import (
 from otelbot.export.sender import Sender
 from otelbot.export.target import Signal, Target
 from otelbot.instrumentation import logging as log_capture
+from otelbot.logs import exceptions
 from otelbot.logs import processor as log_output
 from otelbot.tracing import LeanTracerProvider
 
@@ -83,6 +84,8 @@ def _build() -> None:
     set_logger_provider(logger_provider)
     _observe_export(meter_provider, senders)
     isolated("logging", lambda: log_capture.instrument(logger_provider))
+    if "errors" in settings.current().events:
+        exceptions.watch_ends()
     # Metrics last: they are the only signal whose newest state has not been recorded yet.
     lifecycle.start(
         lifecycle.Pipeline(

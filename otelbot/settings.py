@@ -45,6 +45,7 @@ class Variable(Generic[T]):
     unit: str
     reason: str
     secret: bool = False
+    means: str = ""  # the default, where its value does not say it
 
     def read(self, environ: Mapping[str, str]) -> tuple[T, Problem | None]:
         """Return the value to use and, where the one that is set can't be used, the problem with it."""
@@ -55,7 +56,7 @@ class Variable(Generic[T]):
             return self.parse(raw), None
         except ValueError as error:
             shown = "" if self.secret else f"={scrub(raw)[:80]!r}"
-            return self.default, Problem(self.name + shown, str(error), f"the default, {self.default}")
+            return self.default, Problem(self.name + shown, str(error), f"the default, {self.means or self.default}")
 
 
 def parse_bool(raw: str) -> bool:
@@ -295,8 +296,9 @@ LOG_BACKUPS = Variable(
     "OTELBOT_LOG_BACKUPS",
     0,
     _positive_int,
-    "files; by default 5 with rotation by size, 30 at midnight",
+    "files",
     "How many files that were put aside are kept, of each kind.",
+    means="5 with rotation by size, 30 at midnight",
 )
 LOG_GZIP_DAYS = Variable(
     "OTELBOT_LOG_GZIP_DAYS", 7.0, _days, "days", "After how long a file that was put aside is compressed."
@@ -337,8 +339,9 @@ HEALTH_PORT = Variable(
     "OTELBOT_HEALTH_PORT",
     0,
     _port,
-    "port; by default nothing is served",
+    "port",
     "Serves /livez, /readyz and /health, and checks what the bot depends on. See [health](health.md).",
+    means="nothing is served",
 )
 HEALTH_HOST = Variable(
     "OTELBOT_HEALTH_HOST",

@@ -63,7 +63,7 @@ def render() -> str:
         "| variable | default | unit | what for |",
         "|---|---|---|---|",
         *(
-            f"| `{each.name}` | {_default(each.default)} | {each.unit} | {each.reason} |"
+            f"| `{each.name}` | {each.means or _default(each.default)} | {each.unit} | {each.reason} |"
             for each in sorted(VARIABLES, key=lambda each: each.name)
         ),
         "",

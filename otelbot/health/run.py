@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from otelbot import lifecycle
 from otelbot.health import loops
-from otelbot.health.checks import Failed
 from otelbot.health.quiet import quiet_context
 
 if TYPE_CHECKING:
@@ -86,7 +85,9 @@ class Run:
     def _begin_on_loop(self) -> None:
         self._loop = self.check.loop or next(iter(loops.running()), None)
         if self._loop is None or not loops.runs(self._loop):
-            raise Failed("no event loop of the bot runs")
+            self.is_cut_off = True  # the bot has not begun, or has ended: nothing can be said
+            self._end(None)
+            return
         self._loop.call_soon_threadsafe(self._begin_here, context=quiet_context())
 
     def _begin_here(self) -> None:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 from functools import lru_cache, wraps
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -180,8 +181,9 @@ class _Capture:
                 message % args if args else message,
                 None if span is None else span.get_span_context(),
             )
-        except Exception:  # noqa: S110 - a record that can't be rendered still reaches the bot's own handlers
-            pass
+        except Exception:  # its arguments do not fit: the bot's own handlers say so, and what it is stays
+            with suppress(Exception):
+                self._emit_anything(self._logger(record.name), record, str(record.msg))
 
     def tell(
         self,
@@ -205,10 +207,10 @@ class _Capture:
         finally:
             busy.skips = before
 
-    def _emit_anything(self, logger: _Logger, record: logging.LogRecord) -> None:
+    def _emit_anything(self, logger: _Logger, record: logging.LogRecord, instead: str | None = None) -> None:
         before, busy.skips = busy.skips, _skip_all
         try:
-            body, attributes, error = contents(record)
+            body, attributes, error = contents(record) if instead is None else (instead, {}, None)
             logger.write((record.levelno, record.levelname), record.created, body, attributes, error)
         finally:
             busy.skips = before

@@ -117,6 +117,8 @@ def _prints(handler: logging.Handler) -> bool:
         if isinstance(handler, logging.FileHandler):
             return False
         if isinstance(handler, logging.StreamHandler):
+            if type(handler).emit is not logging.StreamHandler.emit:
+                return False  # one of the bot's own, which may send the record anywhere
             stream = handler.stream
         else:
             stream = getattr(getattr(handler, "console", None), "file", None)

@@ -90,7 +90,7 @@ def _look_for_shortcut() -> tuple[OtlpLogProcessor | None, Any, Any, Any]:
     return _shortcut
 
 
-def event(name: str, **fields: Any) -> None:
+def event(name: str, /, **fields: Any) -> None:
     """Emit an event of the bot's own, with the trace that it happens in.
 
     :param name: what happened, in words with dots: `shop.order.paid`. Few different ones.
@@ -100,16 +100,10 @@ def event(name: str, **fields: Any) -> None:
 
     >>> event("shop.order.paid", amount=12.5, currency="EUR")
     """
+    from otelbot.instrumentation.log_records import plain
     from otelbot.instrumentation.patching import never_raises
 
-    never_raises(_emit_own)(str(name), fields)
+    def emit_own() -> None:
+        _emit_by_sdk(str(name), str(name), {key: plain(value) for key, value in fields.items()})
 
-
-def _emit_own(name: str, fields: dict[str, Any]) -> None:
-    _emit_by_sdk(name, name, {key: value if _is_plain(value) else str(value) for key, value in fields.items()})
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(isinstance(each, str | bool | int | float) for each in value)
-    return value is None or isinstance(value, str | bool | int | float)
+    never_raises(emit_own)()

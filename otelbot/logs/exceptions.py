@@ -9,6 +9,7 @@ import hashlib
 import linecache
 import os
 import re
+import sys
 import sysconfig
 import threading
 import time
@@ -28,6 +29,7 @@ from otelbot.privacy import exception_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import TracebackType
 
     from opentelemetry.trace import Span
 
@@ -236,6 +238,23 @@ def _emit(body: str, attributes: dict[str, Any], span: Span | None) -> None:
             event_name=signals.EVENT_EXCEPTION,
         )
     )
+
+
+def watch_ends() -> None:
+    """Report what ends the program, or one of its threads, before Python prints it."""
+    program, thread = sys.excepthook, threading.excepthook
+
+    def ends_program(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Any:
+        if isinstance(error, Exception):
+            report(error)
+        return program(kind, error, trace)
+
+    def ends_thread(ended: threading.ExceptHookArgs, /) -> Any:
+        if isinstance(ended.exc_value, Exception):
+            report(ended.exc_value)
+        return thread(ended)
+
+    sys.excepthook, threading.excepthook = ends_program, ends_thread
 
 
 _reporter = Reporter()

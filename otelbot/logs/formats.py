@@ -62,8 +62,7 @@ def as_dict(readable: ReadWriteLogRecord) -> dict[str, Any]:
     told["pid"] = os.getpid()
     for key, value in (record.attributes or {}).items():
         name = scrub_key(key)
-        if name not in told:
-            told[name] = plain(value)
+        told.setdefault(name if name not in told else f"attributes.{name}", plain(value))
     return told
 
 

@@ -20,7 +20,9 @@ SHOP = """
 
     @dp.message(F.text == "pay")
     async def pay(message):
-        otelbot.event("shop.order.paid", amount=12.5, items=["tea", "cup"], buyer=object, note=os.environ["BOT_TOKEN"])
+        secret = os.environ["BOT_TOKEN"]
+        more = {"buyer": object, "name": "Ada", "errors": [KeyError("x-private")]}
+        otelbot.event("shop.order.paid", amount=12.5, items=["tea", "cup"], note=secret, **more)
 
     @dp.message()
     async def echo(message):
@@ -115,7 +117,8 @@ def test_event_of_the_bots_own_has_its_trace_and_its_fields_without_secrets(shop
     assert paid.trace_id == update.trace_id
     assert (paid.attributes["amount"], paid.attributes["items"]) == (12.5, ["tea", "cup"])
     assert paid.attributes["buyer"] == "<class 'object'>"
-    assert paid.attributes["note"] == "***"
+    assert (paid.attributes["note"], paid.attributes["name"]) == ("***", "Ada")
+    assert "x-private" not in str(paid.attributes)
 
 
 def test_nothing_that_users_wrote_is_told(shop):
@@ -187,3 +190,80 @@ def test_stop_is_told_also_where_the_dispatcher_does_not_say_it(tmp_path):
     (shutdown,) = events(stopped, "telegram.bot.shutdown")
     assert shutdown.attributes["telegram.bot.total.updates"] == 1
     assert json.dumps(shutdown.attributes["process.uptime"])
+
+
+def test_bot_stops_when_the_last_of_its_dispatchers_does(tmp_path):
+    program = """
+    async def both():
+        other = Dispatcher()
+        await dp.emit_startup(bot=bot)
+        await other.emit_startup(bot=bot)
+        await feed(1)
+        await other.emit_shutdown(bot=bot)
+        await feed(2)
+        await dp.emit_shutdown(bot=bot)
+
+    async def feed(number):
+        from aiogram.types import Update
+        user = {"id": 7, "is_bot": False, "first_name": "Ada"}
+        message = {"message_id": 1, "date": 0, "chat": {"id": 2, "type": "private"}, "text": "hi", "from": user}
+        await dp.feed_update(bot, Update.model_validate({"update_id": number, "message": message}))
+
+    asyncio.run(both())
+"""
+
+    async def play(recording: Recording) -> None:
+        assert await recording.program.wait() == 0
+
+    stopped = record(program, tmp_path, play)
+    (shutdown,) = events(stopped, "telegram.bot.shutdown")
+    assert shutdown.attributes["telegram.bot.total.updates"] == 2
+    (ended,) = events(stopped, "telegram.session.ended")
+    assert ended.attributes["telegram.session.updates"] == 2
+
+
+def test_bot_that_is_only_fed_ends_its_sessions_too(tmp_path):
+    program = """
+    async def feed():
+        from aiogram.types import Update
+        user = {"id": 7, "is_bot": False, "first_name": "Ada"}
+        message = {"message_id": 1, "date": 0, "chat": {"id": 2, "type": "private"}, "text": "hi", "from": user}
+        await dp.feed_update(bot, Update.model_validate({"update_id": 1, "message": message}))
+
+    asyncio.run(feed())
+"""
+
+    async def play(recording: Recording) -> None:
+        assert await recording.program.wait() == 0
+
+    names = [each.event_name for each in events(record(program, tmp_path, play))]
+    assert names == ["telegram.session.started", "telegram.session.ended", "telegram.bot.shutdown"]
+
+
+@pytest.mark.parametrize("where", ["program", "thread"])
+def test_what_ends_the_program_or_a_thread_is_told_and_printed_as_ever(tmp_path, where):
+    program = {
+        "program": "    raise LookupError('no tea')",
+        "thread": """
+    import threading
+    thread = threading.Thread(target=lambda: {}["tea"])
+    thread.start()
+    thread.join()
+    raise SystemExit(1)
+""",
+    }[where]
+
+    async def play(recording: Recording) -> None:
+        assert await recording.program.wait() == 1
+
+    told, plain = (
+        record(program, made, play, instrumented=instrumented)
+        for made, instrumented in ((tmp_path / "told", True), (tmp_path / "plain", False))
+        if not made.mkdir()
+    )
+    (event,) = events(told, "exception")
+    assert event.attributes["exception.type"] == ("LookupError" if where == "program" else "KeyError")
+    first_and_last = [(lines[0], lines[-1]) for lines in (each.program.stderr.splitlines() for each in (told, plain))]
+    assert (
+        first_and_last[0] == first_and_last[1]
+    )  # between them are frames of OpenTelemetry's instrumentation of threads

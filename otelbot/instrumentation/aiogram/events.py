@@ -52,6 +52,7 @@ class BotEvents:
     def __init__(self, settings: Settings, totals: Totals) -> None:
         self._totals = totals
         self._started: float | None = None
+        self._running = 0  # dispatchers
         self._sample = int(settings.events_sample * 2**32)
         self.updates = wanted("updates")
         self.activity = wanted("updates", SeverityNumber.DEBUG)
@@ -64,12 +65,14 @@ class BotEvents:
         self._process = psutil.Process()
         if self.performance or self.counts_sessions:
             lifecycle.when_working(self._start_thread)
+        lifecycle.when_working(self._works)
 
     def after_fork_in_child(self) -> None:
         self.sessions.after_fork_in_child()
         self._since = self._totals.copy()
         self._process = psutil.Process()
-        self._started = None
+        self._started, self._running = None, 0
+        lifecycle.when_working(self._works)
 
     # Of one update
 
@@ -122,8 +125,8 @@ class BotEvents:
     @never_raises
     def started(self, dispatcher: Any, bots: list[Any]) -> None:
         """Note the start of a dispatcher."""
-        if self._started is None:
-            self._started = time.monotonic()
+        self._works()
+        self._running += 1
         if not self.lifecycle:
             return
         handlers = sum(
@@ -143,10 +146,16 @@ class BotEvents:
         }
         emit(_STARTUP, attributes)
 
-    @never_raises
-    def ended(self, users: int) -> None:
-        """Note that the bot stops, once: its sessions end with it."""
+    def _works(self) -> None:
+        """Note the start of a bot that may have no dispatcher which says it: it is only fed."""
         if self._started is None:
+            self._started = time.monotonic()
+
+    @never_raises
+    def ended(self, users: int, *, process: bool) -> None:
+        """Note that a dispatcher stops, or the process. With the last one stops the bot, and its sessions end."""
+        self._running -= 1
+        if self._started is None or (self._running > 0 and not process):
             return
         uptime, self._started = time.monotonic() - self._started, None
         self.sessions.end_all()

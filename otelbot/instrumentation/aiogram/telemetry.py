@@ -158,10 +158,10 @@ class Telemetry:
     def end(self) -> None:
         """End what the end of the process cuts off, and tell that the bot stops where its dispatcher has not."""
         self.cut_off_unfinished()
-        self.bot_ended()
+        self.bot_ended(process=True)
 
-    def bot_ended(self) -> None:
-        self.events.ended(self.users.count()["24h"])
+    def bot_ended(self, *, process: bool = False) -> None:
+        self.events.ended(self.users.count()["24h"], process=process)
 
     def count_error(self, error: BaseException, component: Component, span: Span) -> None:
         kind = self.cap_error(error_type(error))

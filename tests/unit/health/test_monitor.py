@@ -190,14 +190,13 @@ def test_a_coroutine_runs_on_the_bots_loop(loop):
     assert seen == [loop]
 
 
-def test_a_coroutine_without_a_loop_has_failed(monkeypatch):
+def test_a_coroutine_without_a_loop_says_nothing(monkeypatch):
     monkeypatch.setattr(loops, "_known", [])
 
     async def check():
         pass
 
-    (result,) = monitor_of(Check("mine", check)).refresh().values()
-    assert (result.status, result.error) == ("unhealthy", "no event loop of the bot runs")
+    assert monitor_of(Check("mine", check)).refresh() == {}
 
 
 def test_a_coroutine_that_hangs_is_cancelled_and_run_again(loop):

@@ -10,6 +10,7 @@ from otelbot import settings
 from otelbot.health import report
 from otelbot.health.checks import Check
 from otelbot.health.monitor import Result
+from otelbot.health.texts import said
 
 
 def result(status: str, error: str | None = None) -> Result:
@@ -63,3 +64,16 @@ def test_the_metric_says_what_was_found_last_and_nothing_in_a_child(monkeypatch)
     assert values == {"a": 0.5, "b": 1.0}
     report.forget()
     assert not report._observe(None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "host=db user=shop password=S3cretPw99",
+        "Authorization: Bearer S3cretPw99",
+        "api_key=S3cretPw99&x=1",
+        "postgresql://shop:S3cretPw99@db/shop",
+    ],
+)
+def test_what_is_named_as_a_secret_is_not_told(text):
+    assert "S3cret" not in said(text)

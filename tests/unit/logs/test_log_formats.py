@@ -113,7 +113,7 @@ def test_a_line_says_what_happened_where_and_in_which_trace():
 def test_attributes_overwrite_nothing():
     told = as_dict(readable(attributes=dict.fromkeys(("message", "pid", "severity", "trace_id", "logger"), "mine")))
     assert (told["message"], told["severity"], told["logger"]) == ("paid", "INFO", "shop.orders")
-    assert told["pid"] == os.getpid()
+    assert (told["pid"], told["attributes.pid"]) == (os.getpid(), "mine")
     assert told["trace_id"] == "mine"  # there is none of the record's
 
 

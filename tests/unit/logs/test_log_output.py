@@ -110,6 +110,27 @@ def test_handlers_that_write_elsewhere_go_on(tmp_path):
     assert (tmp_path / "own.log").read_text() == "tea\n"
 
 
+def test_a_handler_of_the_bots_own_that_sends_records_somewhere_goes_on(tmp_path):
+    source = """
+    class Alert(logging.StreamHandler):
+        def emit(self, record):
+            with open("alerts", "a") as file:
+                file.write(record.getMessage())
+
+    log.addHandler(Alert())
+    log.error("the kettle is empty")
+    """
+    assert [line["message"] for line in parsed(run(source, tmp_path))] == ["the kettle is empty"]
+    assert (tmp_path / "alerts").read_text() == "the kettle is empty"
+
+
+def test_a_record_whose_arguments_do_not_fit_is_told_without_them(tmp_path):
+    source = """
+    log.error("bad %d", "x")
+    """
+    assert [line["message"] for line in parsed(run(source, tmp_path))] == ["bad %d"]
+
+
 def test_a_filter_of_a_silent_handler_still_runs(tmp_path):
     source = """
     def add(record):
