@@ -243,7 +243,7 @@ def test_user_hashes_join_one_user_and_hide_the_id():
 
 def test_what_sqlalchemy_was_given_is_not_told():
     sqlalchemy = pytest.importorskip("sqlalchemy")
-    engine, ada = sqlalchemy.create_engine("sqlite://"), {"email": "@".join(("ada", "private.example"))}
+    engine, ada = sqlalchemy.create_engine("sqlite://"), {"email": f"ada@{'private.example'}"}
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text("CREATE TABLE users (email TEXT UNIQUE)"))
         insert = sqlalchemy.text("INSERT INTO users VALUES (:email)")
