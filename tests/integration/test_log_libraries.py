@@ -298,7 +298,7 @@ PROGRAMS = {
         ],
     ),
     "structlog over logging": (OVER_LOGGING, [("shop", "INFO", "brewing"), ("foreign", "WARN", "hot tea")]),
-    "a record that can't be rendered": (BROKEN_RECORD, [("root", "INFO", "fine")]),
+    "a record that can't be rendered": (BROKEN_RECORD, [("root", "INFO", "%d cups"), ("root", "INFO", "fine")]),
 }
 
 
