@@ -2,7 +2,8 @@
 
 Most programs need no code: `otelbot-instrument python bot.py`. Programs that can't use the launcher call
 `otelbot.instrument()` before they import aiogram's users, and may call `otelbot.shutdown()` at their end.
-`otelbot.timed` and `otelbot.current_update_span` are for the bot's own code. Importing this package has no side effect.
+`otelbot.timed`, `otelbot.event`, `otelbot.health_check` and `otelbot.current_update_span` are for the bot's own code.
+Importing this package has no side effect.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from otelbot.health.checks import health_check
+    from otelbot.logs.events import event
     from otelbot.timing import current_update_span, timed
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "current_update_span", "instrument", "shutdown", "timed"]
+__all__ = ["__version__", "current_update_span", "event", "health_check", "instrument", "shutdown", "timed"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,6 +25,14 @@ def __getattr__(name: str) -> Any:
         from otelbot import timing
 
         return getattr(timing, name)
+    if name == "health_check":
+        from otelbot.health.checks import health_check
+
+        return health_check
+    if name == "event":
+        from otelbot.logs.events import event
+
+        return event
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from otelbot import __version__
+from otelbot.logs.cli import app as logs
 from otelbot.stack.cli import app as stack
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(stack)
+app.add_typer(logs)
 
 
 def _show_version(wanted: bool) -> None:
@@ -73,6 +75,19 @@ def _move_to_interpreter_of(command: list[str], *, as_json: bool) -> None:
         start = "import sys; sys.path[:1] = []; from otelbot.cli import main; main()"
         words = ["-c", start, "doctor", "--moved", *(["--json"] if as_json else []), "--", *command]
         os.execv(resolved.interpreter, [resolved.interpreter, *words])  # noqa: S606
+
+
+@app.command()
+def health(
+    url: Annotated[
+        str | None, typer.Argument(help="Where OTELBOT_HEALTH_PORT is served; by default as the variables say.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the answer.")] = 12.0,
+) -> None:
+    """Ask a bot for its health, a line for each check. Exit code 0 unless it is unhealthy or can't be asked."""
+    from otelbot.health.command import ask
+
+    raise typer.Exit(ask(url, timeout))
 
 
 @app.command()

@@ -41,6 +41,8 @@ from otelbot.export.scrubber import (
 from otelbot.export.sender import Sender
 from otelbot.export.target import Signal, Target
 from otelbot.instrumentation import logging as log_capture
+from otelbot.logs import exceptions
+from otelbot.logs import processor as log_output
 from otelbot.tracing import LeanTracerProvider
 
 if TYPE_CHECKING:
@@ -82,12 +84,24 @@ def _build() -> None:
     set_logger_provider(logger_provider)
     _observe_export(meter_provider, senders)
     isolated("logging", lambda: log_capture.instrument(logger_provider))
+    if "errors" in settings.current().events:
+        exceptions.watch_ends()
     # Metrics last: they are the only signal whose newest state has not been recorded yet.
     lifecycle.start(
         lifecycle.Pipeline(
             [tracer_provider, logger_provider, meter_provider], senders.batches, senders.made, senders.outages
         )
     )
+    if settings.current().health_port:
+        isolated("health", lambda: _start_health(senders))
+
+
+def _start_health(senders: _Senders) -> None:
+    from otelbot import health
+    from otelbot.health import exporter, memory
+    from otelbot.instrumentation import health_sources
+
+    health.start([*health_sources.SOURCES, memory.checks, exporter.Exporter(senders.made).checks])
 
 
 class _Senders:
@@ -188,8 +202,14 @@ def _logger_provider(shared: Resource, senders: _Senders) -> LoggerProvider:
             exporter = ScrubbedLogExporter(_installed("logs", name))
             provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
 
+    def add_output() -> None:
+        output = log_output.outputs(settings.current())
+        if output is not None:
+            provider.add_log_record_processor(output)
+
     for name in _exporters("logs"):
         isolated(f"the logs exporter {name}", lambda name=name: add(name))  # type: ignore[misc]
+    isolated("OTELBOT_LOG_FORMAT and OTELBOT_LOG_DIR", add_output)
     return provider
 
 

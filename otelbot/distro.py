@@ -35,6 +35,8 @@ OWN: dict[str, tuple[str, str]] = {
     "event-loop": ("", "otelbot.instrumentation.event_loop"),
     "sqlalchemy-pools": ("sqlalchemy", "otelbot.instrumentation.sqlalchemy"),
     "apscheduler": ("apscheduler.executors.base", "otelbot.instrumentation.apscheduler"),
+    "loguru": ("loguru", "otelbot.instrumentation.loguru"),
+    "structlog": ("structlog", "otelbot.instrumentation.structlog"),
 }
 #: Instrumentations of others that import their library, and with it much else, where the program may not: they wait.
 PATIENT = {"taskiq": "taskiq"}

@@ -275,12 +275,22 @@ def _without_urls(text: str) -> str:
 
 def _database_text(error: BaseException) -> str:
     """Tell a PostgreSQL error by its state and what it names. Texts quote values; RAISE sets them freely."""
-    state = getattr(error, "sqlstate", None)
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     if not state:
         return str(error)
-    named = ((kind, getattr(error, f"{kind}_name", None)) for kind in ("constraint", "table", "column"))
+    told = getattr(error, "diag", None) or error  # psycopg's
+    named = ((kind, getattr(told, f"{kind}_name", None)) for kind in ("constraint", "table", "column"))
     details = ", ".join(f"{kind} {name}" for kind, name in named if name)
     return f"SQLSTATE {state}" + (f" ({details})" if details else "")
+
+
+def _sqlalchemy_text(error: BaseException) -> str:
+    """Leave out statement and parameters, which SQLAlchemy puts behind the driver's own text."""
+    original = getattr(error, "orig", None)
+    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    if isinstance(original, BaseException) and state:
+        return _database_text(original)
+    return _database_text(error).partition("\n[SQL:")[0].partition("\n[parameters:")[0]
 
 
 def _redis_text(error: BaseException) -> str:
@@ -301,7 +311,10 @@ _TELLERS: dict[str, Callable[[BaseException], str]] = {
     "builtins": _builtin_text,
     "pydantic": _validation_text,
     "pydantic_core": _validation_text,
+    "psycopg": _database_text,
+    "psycopg2": _database_text,
     "redis": _redis_text,
+    "sqlalchemy": _sqlalchemy_text,
 }
 #: Libraries whose errors come from others that quote the value which they refused.
 _QUOTING = frozenset({"asyncpg", "pydantic", "pydantic_core"})

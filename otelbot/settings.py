@@ -45,6 +45,7 @@ class Variable(Generic[T]):
     unit: str
     reason: str
     secret: bool = False
+    means: str = ""  # the default, where its value does not say it
 
     def read(self, environ: Mapping[str, str]) -> tuple[T, Problem | None]:
         """Return the value to use and, where the one that is set can't be used, the problem with it."""
@@ -55,7 +56,7 @@ class Variable(Generic[T]):
             return self.parse(raw), None
         except ValueError as error:
             shown = "" if self.secret else f"={scrub(raw)[:80]!r}"
-            return self.default, Problem(self.name + shown, str(error), f"the default, {self.default}")
+            return self.default, Problem(self.name + shown, str(error), f"the default, {self.means or self.default}")
 
 
 def parse_bool(raw: str) -> bool:
@@ -68,14 +69,56 @@ def parse_bool(raw: str) -> bool:
     raise ValueError("is neither true nor false")
 
 
-def _seconds(raw: str) -> float:
+def _number(raw: str) -> float:
     try:
-        value = float(raw)
+        return float(raw)
     except ValueError:
         raise ValueError("is not a number") from None
+
+
+def _seconds(raw: str) -> float:
+    value = _number(raw)
     if not 0 < value <= 3600:
         raise ValueError("is not a positive number of at most 3600 seconds")
     return value
+
+
+def _session_gap(raw: str) -> float:
+    value = _number(raw)
+    if not 1 <= value <= 86_400:
+        raise ValueError("is not a number of 1 to 86400 seconds")
+    return value
+
+
+def _days(raw: str) -> float:
+    value = _number(raw)
+    if not 0 < value <= 3650:
+        raise ValueError("is not a positive number of at most 3650 days")
+    return value
+
+
+def _ratio(raw: str) -> float:
+    value = _number(raw)
+    if not 0 <= value <= 1:
+        raise ValueError("is not a number from 0 to 1")
+    return value
+
+
+def _port(raw: str) -> int:
+    value = _positive_int(raw)
+    if value > 65_535:
+        raise ValueError("is not a port, which is a number of 1 to 65535")
+    return value
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        word = raw.strip().lower()
+        if word not in words:
+            raise ValueError(f"is none of {', '.join(words)}")
+        return word
+
+    return parse
 
 
 def _positive_int(raw: str) -> int:
@@ -119,6 +162,38 @@ def _tune(raw: str) -> str:
 def tuned(value: str) -> frozenset[str]:
     """Return the parts that a value of `OTELBOT_TUNE` stands for."""
     return frozenset(TUNE_PARTS if value == "all" else () if value == "none" else value.split(","))
+
+
+#: What `OTELBOT_EVENTS` may name, with the events that it stands for.
+EVENT_GROUPS = {
+    "lifecycle": "startup and shutdown of the bot",
+    "updates": "messages, commands, callbacks and what users do",
+    "sessions": "sessions of users",
+    "errors": "exceptions",
+    "system": "changes of health, and performance once a minute",
+}
+
+
+def _events(raw: str) -> str:
+    words = [word.strip().lower() for word in raw.split(",") if word.strip()]
+    if words in (["none"], *([word] for word in _FALSE)):
+        return "none"
+    if words == ["auto"]:
+        return "auto"
+    unknown = [word for word in words if word not in EVENT_GROUPS and word != "all"]
+    if unknown:
+        raise ValueError(f"has {scrub(unknown[0])[:80]!r}, which is none of auto, all, none, {', '.join(EVENT_GROUPS)}")
+    return "all" if "all" in words else ",".join(words)
+
+
+def event_groups(value: str, *, shown: bool) -> frozenset[str]:
+    """Return the groups that a value of `OTELBOT_EVENTS` stands for.
+
+    :param shown: whether logs go to stdout or files by otelbot. Elsewhere each update is a span that says the same.
+    """
+    if value == "auto":
+        return frozenset(EVENT_GROUPS) if shown else frozenset(EVENT_GROUPS) - {"updates"}
+    return frozenset(EVENT_GROUPS if value == "all" else () if value == "none" else value.split(","))
 
 
 FLUSH_TIMEOUT = Variable(
@@ -189,6 +264,99 @@ TUNE = Variable(
     "What is done to make the bot faster than it is without otelbot; none of it changes what the bot does. See"
     " [tuning](tuning.md).",
 )
+LOG_FORMAT = Variable(
+    "OTELBOT_LOG_FORMAT",
+    "off",
+    _one_of("json", "console", "off"),
+    "`json`, `console` or `off`",
+    "What stdout shows of logs and events: a JSON object a line, lines for people, or what the bot prints by itself.",
+)
+LOG_DIR = Variable(
+    "OTELBOT_LOG_DIR",
+    "",
+    str,
+    "folder",
+    "Where bot.log and errors.log are kept, a JSON object a line. See [logs](logs.md).",
+)
+LOG_ROTATION = Variable(
+    "OTELBOT_LOG_ROTATION",
+    "size",
+    _one_of("size", "midnight"),
+    "`size` or `midnight`",
+    "When a file of OTELBOT_LOG_DIR is put aside and a new one begun.",
+)
+LOG_MAX_BYTES = Variable(
+    "OTELBOT_LOG_MAX_BYTES",
+    10 * 1024 * 1024,
+    _positive_int,
+    "bytes",
+    "How large a file becomes, with rotation by size.",
+)
+LOG_BACKUPS = Variable(
+    "OTELBOT_LOG_BACKUPS",
+    0,
+    _positive_int,
+    "files",
+    "How many files that were put aside are kept, of each kind.",
+    means="5 with rotation by size, 30 at midnight",
+)
+LOG_GZIP_DAYS = Variable(
+    "OTELBOT_LOG_GZIP_DAYS", 7.0, _days, "days", "After how long a file that was put aside is compressed."
+)
+LOG_KEEP_DAYS = Variable(
+    "OTELBOT_LOG_KEEP_DAYS", 30.0, _days, "days", "After how long a file that was put aside is removed."
+)
+EVENTS = Variable(
+    "OTELBOT_EVENTS",
+    "auto",
+    _events,
+    f"`auto`, `all`, `none`, or some of {', '.join(f'`{group}`' for group in EVENT_GROUPS)}",
+    "Which events become log records. `auto` is all of them where OTELBOT_LOG_FORMAT or OTELBOT_LOG_DIR is set, and all"
+    " but `updates` elsewhere, where each update is a span that says the same. See [logs](logs.md).",
+)
+EVENTS_LEVEL = Variable(
+    "OTELBOT_EVENTS_LEVEL",
+    "info",
+    _one_of("debug", "info", "warning", "error"),
+    "`debug`, `info`, `warning` or `error`",
+    "Events below this level are left out. `debug` adds telegram.user.activity, one for each update.",
+)
+EVENTS_SAMPLE = Variable(
+    "OTELBOT_EVENTS_SAMPLE",
+    1.0,
+    _ratio,
+    "share, 0 to 1",
+    "Which share of the updates have events of the group `updates`; of one update all or none.",
+)
+SESSION_GAP = Variable(
+    "OTELBOT_SESSION_GAP",
+    1800.0,
+    _session_gap,
+    "seconds",
+    "After how long without an update of a user the user's session has ended.",
+)
+HEALTH_PORT = Variable(
+    "OTELBOT_HEALTH_PORT",
+    0,
+    _port,
+    "port",
+    "Serves /livez, /readyz and /health, and checks what the bot depends on. See [health](health.md).",
+    means="nothing is served",
+)
+HEALTH_HOST = Variable(
+    "OTELBOT_HEALTH_HOST",
+    "127.0.0.1",
+    str,
+    "address",
+    "Where OTELBOT_HEALTH_PORT is opened. 0.0.0.0 lets other machines ask.",
+)
+HEALTH_INTERVAL = Variable(
+    "OTELBOT_HEALTH_INTERVAL",
+    15.0,
+    _seconds,
+    "seconds",
+    "How often the checks run, for the metric and for answers that need not wait.",
+)
 
 VARIABLES: tuple[Variable[float] | Variable[int] | Variable[bool] | Variable[str], ...] = (
     FLUSH_TIMEOUT,
@@ -200,6 +368,20 @@ VARIABLES: tuple[Variable[float] | Variable[int] | Variable[bool] | Variable[str
     LOOP_BLOCKED_THRESHOLD,
     ACTIVE_USERS_REDIS_URL,
     TUNE,
+    LOG_FORMAT,
+    LOG_DIR,
+    LOG_ROTATION,
+    LOG_MAX_BYTES,
+    LOG_BACKUPS,
+    LOG_GZIP_DAYS,
+    LOG_KEEP_DAYS,
+    EVENTS,
+    EVENTS_LEVEL,
+    EVENTS_SAMPLE,
+    SESSION_GAP,
+    HEALTH_PORT,
+    HEALTH_HOST,
+    HEALTH_INTERVAL,
 )
 
 
@@ -216,6 +398,20 @@ class Settings:
     loop_blocked_threshold: float
     active_users_redis_url: str
     tune: frozenset[str]
+    log_format: str
+    log_dir: str
+    log_rotation: str
+    log_max_bytes: int
+    log_backups: int
+    log_gzip_days: float
+    log_keep_days: float
+    events: frozenset[str]
+    events_level: str
+    events_sample: float
+    session_gap: float
+    health_port: int
+    health_host: str
+    health_interval: float
     problems: tuple[Problem, ...] = ()
 
     @classmethod
@@ -235,6 +431,7 @@ class Settings:
             for name in sorted(environ)
             if name.startswith("OTELBOT_") and name not in known
         )
+        log_format, log_dir = read(LOG_FORMAT), read(LOG_DIR)
         return cls(
             flush_timeout=read(FLUSH_TIMEOUT),
             export_queue_bytes=read(EXPORT_QUEUE_BYTES),
@@ -245,6 +442,20 @@ class Settings:
             loop_blocked_threshold=read(LOOP_BLOCKED_THRESHOLD),
             active_users_redis_url=read(ACTIVE_USERS_REDIS_URL),
             tune=tuned(read(TUNE)),
+            log_format=log_format,
+            log_dir=log_dir,
+            log_rotation=read(LOG_ROTATION),
+            log_max_bytes=read(LOG_MAX_BYTES),
+            log_backups=read(LOG_BACKUPS),
+            log_gzip_days=read(LOG_GZIP_DAYS),
+            log_keep_days=read(LOG_KEEP_DAYS),
+            events=event_groups(read(EVENTS), shown=log_format != "off" or bool(log_dir)),
+            events_level=read(EVENTS_LEVEL),
+            events_sample=read(EVENTS_SAMPLE),
+            session_gap=read(SESSION_GAP),
+            health_port=read(HEALTH_PORT),
+            health_host=read(HEALTH_HOST),
+            health_interval=read(HEALTH_INTERVAL),
             problems=tuple(problems),
         )
 

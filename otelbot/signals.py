@@ -63,6 +63,45 @@ NO_STATE = "none"
 #: Where OpenTelemetry's context holds the span of the update at hand.
 UPDATE_CONTEXT_KEY = "otelbot-update"
 
+# Events
+CONTENT_TYPE = "telegram.message.content_type"
+MESSAGE_LENGTH = "telegram.message.length"
+MESSAGE_ENTITIES = "telegram.message.entities"
+COMMAND_DURATION = "telegram.command.duration"
+SESSION_DURATION = "telegram.session.duration"
+SESSION_UPDATES = "telegram.session.updates"
+SESSION_END = "telegram.session.end"
+UPTIME = "process.uptime"
+EXCEPTION_FINGERPRINT = "exception.fingerprint"
+EXCEPTION_COUNT = "exception.count"
+CHECK = "check"
+
+#: Names of log events, with what each of them says.
+EVENT_STARTUP = "telegram.bot.startup"
+EVENT_SHUTDOWN = "telegram.bot.shutdown"
+EVENT_MESSAGE = "telegram.message.received"
+EVENT_COMMAND = "telegram.command.executed"
+EVENT_CALLBACK = "telegram.callback.received"
+EVENT_ACTIVITY = "telegram.user.activity"
+EVENT_SESSION_STARTED = "telegram.session.started"
+EVENT_SESSION_ENDED = "telegram.session.ended"
+EVENT_SYSTEM = "system.event"
+EVENT_PERFORMANCE = "performance.metrics"
+EVENT_EXCEPTION = "exception"
+EVENTS: dict[str, str] = {
+    EVENT_STARTUP: "The bot has started: versions, bots, registered handlers.",
+    EVENT_SHUTDOWN: "The bot stops: uptime and totals since its start.",
+    EVENT_MESSAGE: "A message came: its content type, length, number of entities; never its text.",
+    EVENT_COMMAND: "A command has been handled: which one, its outcome and duration in seconds.",
+    EVENT_CALLBACK: "A button was pressed; never its data.",
+    EVENT_ACTIVITY: "What a user did; only with OTELBOT_EVENTS_LEVEL=debug.",
+    EVENT_SESSION_STARTED: "A user came after none, or after a gap of OTELBOT_SESSION_GAP.",
+    EVENT_SESSION_ENDED: "A user's session: its duration in seconds, its updates, and why it has ended.",
+    EVENT_SYSTEM: "A check of health has changed its status.",
+    EVENT_PERFORMANCE: "The last minute in figures: updates, errors, mean and longest duration, memory, CPU.",
+    EVENT_EXCEPTION: "An exception, by its fingerprint: the first at once, then once a minute with their number.",
+}
+
 #: Names of span events.
 EXCEPTION_EVENT = "exception"
 FSM_EVENT = "telegram.fsm.transition"
@@ -350,6 +389,13 @@ PROCESS_FILES = Instrument(
 )
 PROCESS_THREADS = Instrument("process.thread.count", "observable_updowncounter", "", "Threads of the process.")
 _GC_ATTRIBUTES = ("cpython.gc.generation", "generation")
+HEALTH_STATUS = Instrument(
+    "otelbot.health.status",
+    "observable_gauge",
+    "1",
+    "What a check of OTELBOT_HEALTH_PORT found last: 1 healthy, 0.5 degraded, 0 unhealthy.",
+    (CHECK,),
+)
 GC_COLLECTIONS = Instrument(
     "cpython.gc.collections", "observable_counter", "{collection}", "Garbage collections.", _GC_ATTRIBUTES
 )
@@ -394,6 +440,7 @@ INSTRUMENTS = (
     LOOP_UTILIZATION,
     LOOP_TASKS,
     PROCESS_UPTIME,
+    HEALTH_STATUS,
     FUNCTION_DURATION,
     EXPORT_SENT,
     EXPORT_DROPPED,
@@ -432,6 +479,17 @@ ATTRIBUTES: dict[str, str] = {
     FUNCTION: "The name that `otelbot.timed` was given, or the function's.",
     SIGNAL: "`traces`, `metrics` or `logs`.",
     REASON: "Of a refusal `blocked`, `chat_not_found`, …; of what was dropped `queue_full`, `refused`, `undelivered`.",
+    CONTENT_TYPE: "`text`, `photo`, …, as aiogram names them; on events.",
+    MESSAGE_LENGTH: "Characters of the text or caption; on events.",
+    MESSAGE_ENTITIES: "Number of links, mentions, formattings …; on events.",
+    COMMAND_DURATION: "Seconds that the update took; on events.",
+    SESSION_DURATION: "Seconds from a session's first update to its last; on events.",
+    SESSION_UPDATES: "Updates of a session; on events.",
+    SESSION_END: "`gap`, `shutdown`, or `evicted` where more users than are remembered came since; on events.",
+    UPTIME: "Seconds since the bot's start; on events.",
+    EXCEPTION_FINGERPRINT: "The same for the same fault wherever its lines move; on log records with an exception.",
+    EXCEPTION_COUNT: "How many of a fingerprint came since it was last told; on the event `exception`.",
+    CHECK: "The name of a check of health.",
     ERROR_TYPE: "The class of an exception, or the status of an HTTP answer.",
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from otelbot.distro import LIBRARIES, OWN
 from otelbot.settings import VARIABLES
-from otelbot.signals import ATTRIBUTES, INSTRUMENTS, Instrument
+from otelbot.signals import ATTRIBUTES, EVENTS, INSTRUMENTS, Instrument
 
 TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
 KINDS = {
@@ -50,12 +50,20 @@ def render() -> str:
         "|---|---|",
         *(f"| `{name}` | {text} |" for name, text in sorted(ATTRIBUTES.items())),
         "",
+        "## Events",
+        "",
+        "Log records with `event.name`. `OTELBOT_EVENTS` chooses among them; [logs](logs.md) says more.",
+        "",
+        "| event | what it says |",
+        "|---|---|",
+        *(f"| `{name}` | {text} |" for name, text in sorted(EVENTS.items())),
+        "",
         "## Variables",
         "",
         "| variable | default | unit | what for |",
         "|---|---|---|---|",
         *(
-            f"| `{each.name}` | {_default(each.default)} | {each.unit} | {each.reason} |"
+            f"| `{each.name}` | {each.means or _default(each.default)} | {each.unit} | {each.reason} |"
             for each in sorted(VARIABLES, key=lambda each: each.name)
         ),
         "",

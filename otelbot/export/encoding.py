@@ -207,14 +207,40 @@ def encode_message(created: int, described: bytes, body: str, span: SpanContext 
     )
 
 
-def encode_description(number: int | None, text: str | None, attributes: Mapping[str, Any] | None) -> bytes:
-    """Return severity and attributes of a `LogRecord`, scrubbed.
+def encode_event(described: bytes, attributes: Mapping[str, Any], span: SpanContext) -> bytes:
+    """Return a `LogRecord` of now.
+
+    :param described: severity, name and body by `encode_description`.
+    """
+    now = time_ns()
+    return b"".join(
+        (
+            _times(_LOG_TIME, now, _OBSERVED, now),
+            described,
+            encode_attributes(_LOG_ATTRIBUTES, attributes),
+            _belonging_to(span[0], span[1], span[3]),
+        )
+    )
+
+
+def encode_description(
+    number: int | None,
+    text: str | None,
+    attributes: Mapping[str, Any] | None,
+    event: str | None = None,
+    body: str | None = None,
+) -> bytes:
+    """Return severity, attributes, event name and body of a `LogRecord`, scrubbed.
 
     :param number: of the severity; `text` is its name.
     """
     encoded = b"" if number is None else _SEVERITY + varint(number)
     if text:
         encoded += _SEVERITY_TEXT + encode_name(text)
+    if event:
+        encoded += _EVENT_NAME_OF_LOG + encode_name(event)
+    if body:
+        encoded += _BODY + sized(encode_value(body))
     return encoded + encode_attributes(_LOG_ATTRIBUTES, attributes) if attributes else encoded
 
 

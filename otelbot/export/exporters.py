@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk._logs import Logger, LogRecordProcessor
+from opentelemetry.sdk._logs._internal._logger_metrics import NoOpLoggerMetrics
 from opentelemetry.sdk.metrics import (
     Counter,
     Histogram,
@@ -28,18 +29,18 @@ from opentelemetry.sdk.metrics.view import (
     ExponentialBucketHistogramAggregation,
 )
 from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from otelbot import privacy
-from otelbot.export.encoding import encode_log, encode_message, encode_record, encode_span
+from otelbot import __version__, privacy, signals
+from otelbot.export.encoding import encode_event, encode_log, encode_message, encode_record, encode_span
 from otelbot.export.metric_encoding import encode_metrics
 from otelbot.export.scrubber import Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.sdk._logs import ReadWriteLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import SpanContext
 
     from otelbot.export.batches import Batches
@@ -95,6 +96,13 @@ class OtlpLogProcessor(LogRecordProcessor):
         except Exception as error:
             self._batches.refuse(error)
 
+    def emit_event(self, described: bytes, attributes: Mapping[str, Any], span: SpanContext) -> None:
+        """Take what `encode_event` takes, of otelbot's own."""
+        try:
+            self._batches.add(_OWN_SCOPE, encode_event(described, attributes, span))
+        except Exception as error:
+            self._batches.refuse(error)
+
     def _add(self, scope: InstrumentationScope | None, encode: Callable[..., bytes], *record: Any) -> None:
         try:
             encoded = encode(*record)
@@ -109,6 +117,28 @@ class OtlpLogProcessor(LogRecordProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         self._batches.hand_over()
         return True
+
+
+def sole_exporter(logger: Any) -> OtlpLogProcessor | None:
+    """Return the processor of an SDK's logger, where it is ours alone and nothing is set that only the SDK does.
+
+    Limits of one's own, the SDK's metrics about itself, a logger that is switched off: then None.
+    """
+    processors: Any = getattr(getattr(logger, "_multi_log_record_processor", None), "_log_record_processors", ())
+    if len(processors) != 1 or type(processors[0]) is not OtlpLogProcessor or type(logger) is not Logger:
+        return None
+    limits = logger._log_record_limits  # noqa: SLF001
+    plain = (
+        isinstance(logger._logger_metrics, NoOpLoggerMetrics)  # noqa: SLF001
+        and limits.max_log_record_attribute_length is None
+        and (limits.max_log_record_attributes is None or limits.max_log_record_attributes >= _FEW)
+        and logger._logger_config.is_enabled  # noqa: SLF001
+    )
+    return processors[0] if plain else None
+
+
+_FEW = 32  # attributes, more than an event of otelbot's own has
+_OWN_SCOPE = InstrumentationScope(signals.SCOPE, __version__)
 
 
 class OtlpMetricExporter(MetricExporter):

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache, wraps
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from types import FunctionType, ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import context, metrics
 from opentelemetry.instrumentation.log_utils import std_to_otel
@@ -32,19 +31,21 @@ from otelbot import __version__, lifecycle, signals
 from otelbot.export.encoding import encode_description
 from otelbot.export.exporters import OtlpLogProcessor
 from otelbot.export.values import kept
+from otelbot.instrumentation.log_records import PLAIN, SPECIAL, are_plain, contents
 from otelbot.instrumentation.meters import create
-from otelbot.privacy import exception_attributes, exception_message
+from otelbot.logs import exceptions
+from otelbot.privacy import exception_attributes
 from otelbot.tracing import current
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from opentelemetry._logs import SeverityNumber
     from opentelemetry.metrics import CallbackOptions
     from opentelemetry.sdk._logs import LoggerProvider
 
-#: What every record has; the rest was given as `extra`.
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+F = TypeVar("F")
+
 _USUAL = len(vars(logging.makeLogRecord({})))  # of a record's attributes, where nothing was given as `extra`
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 _LEVELS = {
@@ -55,15 +56,8 @@ _LEVELS = {
     "error": logging.ERROR,
 }
 _EXPORT_THREADS = ("otelbot-", "Otel")
+_QUEUE_THREADS = "loguru-writer-"
 
-_DEEPEST = 5  # levels of nested extras and arguments that are looked at
-_ACCESS_LOGS = frozenset({"aiohttp.access", "gunicorn.access", "uvicorn.access"})
-_SPECIAL = _ACCESS_LOGS | {"asyncio"}  # loggers whose messages are not told in full
-_query = re.compile(r"\?[^\s\"']+")
-_call = re.compile(r"\(.*\)")
-
-#: Types of arguments and attributes that are shown as they are.
-_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 _MOST_LOGGERS = 1000  # names that are kept
 _NOBODY: Any = SimpleNamespace(_log_record_processors=())
 
@@ -73,36 +67,77 @@ def instrument(provider: LoggerProvider) -> None:
 
     `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=logging` leaves it out.
     """
+    global _the_capture  # noqa: PLW0603 - one process, one capture
     disabled = {name.strip() for name in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
     if disabled & {"logging", "*"}:
         return
     level = _LEVELS.get(os.environ.get("OTEL_PYTHON_LOG_HANDLER_LEVEL", "").strip().lower(), logging.NOTSET)
     original = logging.Logger.callHandlers
-    emit = _Capture(provider).emit
+    _the_capture = _Capture(provider, level)
+    emit = _the_capture.emit
 
-    @wraps(original)
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
         if record.levelno >= level:
             emit(record)
         original(self, record)
 
-    logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
+    logging.Logger.callHandlers = wraps(original)(part_of(logging, call_handlers))  # type: ignore[method-assign]
+
+
+_the_capture: _Capture | None = None
+
+
+def capture() -> _Capture | None:
+    """Return what takes the records of this process, or None where they are not captured (yet)."""
+    return _the_capture
+
+
+def part_of(module: ModuleType, function: F) -> F:
+    """Return `function`, which uses nothing global, as one of `module`.
+
+    Who looks for the line that logged leaves out the frames of `logging`, by their file or their module's name:
+    loguru's InterceptHandler, structlog, what logging prints of its own errors. Ours are to be left out with them.
+    """
+    known: Any = function
+    code = known.__code__.replace(co_filename=module.__file__)
+    return FunctionType(code, {"__name__": module.__name__}, closure=known.__closure__)  # type: ignore[return-value]
 
 
 class _Busy(threading.local):
-    """Whether the SDK is being handed a record in this thread: it logs as well, and never a record about a record."""
+    """Which records of this thread are not to be captured: None is all are.
 
-    emitting = False
+    The SDK logs as well, and never a record about a record; another library's record is logged once.
+    """
+
+    skips: Callable[[logging.LogRecord], bool] | None = None
 
 
-_busy = _Busy()
+busy = _Busy()
+
+
+def _is_seen_otherwise(thread: str, record: logging.LogRecord) -> bool:
+    """Whether a record of another thread is about the export, or was captured before it came there."""
+    return thread.startswith(_EXPORT_THREADS) or (thread.startswith(_QUEUE_THREADS) and repeats_queued(record))
+
+
+def _skip_all(_record: logging.LogRecord) -> bool:
+    return True
+
+
+def _skip_none(_record: logging.LogRecord) -> bool:
+    return False
+
+
+#: Whether a record of a thread of loguru's was captured as loguru's; `loguru.py` knows.
+repeats_queued: Callable[[logging.LogRecord], bool] = _skip_none
 
 
 class _Capture:
     """Counts records and hands them to `provider`."""
 
-    def __init__(self, provider: LoggerProvider) -> None:
+    def __init__(self, provider: LoggerProvider, level: int = logging.NOTSET) -> None:
         self._provider = provider
+        self._level = level
         self._loggers: dict[str, _Logger] = {}
         self._counts: defaultdict[int, int] = defaultdict(int)  # of each level
         create(metrics.get_meter(signals.SCOPE, __version__), signals.LOG_RECORDS, self._observe)
@@ -117,11 +152,11 @@ class _Capture:
 
     def emit(self, record: logging.LogRecord) -> None:
         """Emit a record, the SDK's way only where somebody else sees it too or attributes have to be cleaned."""
-        if _busy.emitting or lifecycle.closed():
+        if (busy.skips is not None and busy.skips(record)) or lifecycle.closed():
             return
         try:
             thread = record.threadName
-            if thread != "MainThread" and record.name != "otelbot" and str(thread).startswith(_EXPORT_THREADS):
+            if thread != "MainThread" and record.name != "otelbot" and _is_seen_otherwise(str(thread), record):
                 return
             logger = self._loggers.get(record.name)
             if logger is None or logger.processors is not logger.all_of_them._log_record_processors:
@@ -133,7 +168,7 @@ class _Capture:
                 or len(record.__dict__) != _USUAL
                 or record.exc_info
                 or type(message) is not str
-                or (args and not (type(args) is tuple and _PLAIN.issuperset(map(type, args))))
+                or (args and not (type(args) is tuple and PLAIN.issuperset(map(type, args))))
                 or not logger.sdks._logger_config.is_enabled
             ):
                 self._emit_anything(logger, record)
@@ -146,24 +181,48 @@ class _Capture:
                 message % args if args else message,
                 None if span is None else span.get_span_context(),
             )
-        except Exception:  # noqa: S110 - a record that can't be rendered still reaches the bot's own handlers
-            pass
+        except Exception:  # its arguments do not fit: the bot's own handlers say so, and what it is stays
+            with suppress(Exception):
+                self._emit_anything(self._logger(record.name), record, str(record.msg))
 
-    def _emit_anything(self, logger: _Logger, record: logging.LogRecord) -> None:
-        _busy.emitting = True
+    def tell(
+        self,
+        name: str,
+        level: tuple[int, str],
+        created: float,
+        body: str,
+        attributes: dict[str, Any],
+        error: BaseException | None = None,
+    ) -> None:
+        """Emit what another library logs: by which logger, at which level (number, name), at which time in seconds."""
+        if level[0] < self._level or busy.skips is _skip_all or lifecycle.closed():
+            return
+        logger = self._loggers.get(name)
+        if logger is None or logger.processors is not logger.all_of_them._log_record_processors:
+            logger = self._logger(name)
+        self._counts[level[0]] += 1
+        before, busy.skips = busy.skips, _skip_all
         try:
-            logger.emit(record)
+            logger.write(level, created, body, attributes, error)
         finally:
-            _busy.emitting = False
+            busy.skips = before
+
+    def _emit_anything(self, logger: _Logger, record: logging.LogRecord, instead: str | None = None) -> None:
+        before, busy.skips = busy.skips, _skip_all
+        try:
+            body, attributes, error = contents(record) if instead is None else (instead, {}, None)
+            logger.write((record.levelno, record.levelname), record.created, body, attributes, error)
+        finally:
+            busy.skips = before
 
     def _logger(self, name: str) -> _Logger:
         if len(self._loggers) >= _MOST_LOGGERS:
             self._loggers.clear()
-        _busy.emitting = True
+        before, busy.skips = busy.skips, _skip_all
         try:
             logger = self._loggers[name] = _Logger(self._provider.get_logger(name))
         finally:
-            _busy.emitting = False
+            busy.skips = before
         return logger
 
 
@@ -201,103 +260,53 @@ class _Logger:
             self._alone = self.processors[0]
             most = logger._log_record_limits.max_log_record_attributes
             self._most = sys.maxsize if most is None else most
-            if self._most > 1 and logger.instrumentation_scope.name not in _SPECIAL:
+            if self._most > 1 and logger.instrumentation_scope.name not in SPECIAL:
                 self.shortcut = self._alone
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Emit any record."""
+    def write(
+        self,
+        level: tuple[int, str],
+        created: float,
+        body: str,
+        attributes: dict[str, Any],
+        error: BaseException | None,
+    ) -> None:
+        """Emit any record, with what there is to say of `error`."""
+        if error is not None:
+            attributes |= exception_attributes(error)
+            attributes[signals.EXCEPTION_FINGERPRINT] = exceptions.fingerprint_of(error)
+        self._write(level, int(created * 1e9), body, attributes)
+        if error is not None and level[0] >= logging.ERROR:
+            exceptions.report(error)
+
+    def _write(self, level: tuple[int, str], created: int, body: str, attributes: dict[str, Any]) -> None:
         logger = self.sdks
-        severity = _severity(record.levelno)[0]
-        text = _SEVERITY_TEXT.get(record.levelname, record.levelname)
-        attributes = _attributes(record)
+        severity = _severity(level[0])[0]
+        text = _SEVERITY_TEXT.get(level[1], level[1])
         if (
             self._alone is not None
             and logger._logger_config.is_enabled
             and len(attributes) <= self._most
             and "" not in attributes
-            and _are_plain(attributes.values())
+            and are_plain(attributes.values())
         ):
             span: Any = current().get(_SPAN_KEY) or INVALID_SPAN
             trace_id, span_id, _, flags, *_ = span.get_span_context()
             self._alone.emit_plain(
                 logger._instrumentation_scope,
-                (int(record.created * 1e9), time.time_ns()),
+                (created, time.time_ns()),
                 (severity._value_, text),
-                _body(record),
+                body,
                 attributes,
                 (trace_id, span_id, flags),
             )
             return
         logger.emit(
-            timestamp=int(record.created * 1e9),
+            timestamp=created,
             observed_timestamp=time.time_ns(),
             context=context.get_current(),
             severity_text=text,
             severity_number=severity,
-            body=_body(record),
+            body=body,
             attributes=attributes,
         )
-
-
-def _attributes(record: logging.LogRecord) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
-    if not _STANDARD.issuperset(vars(record)):
-        extras = vars(record).items()
-        attributes = {str(key): _plain(value) for key, value in extras if key not in _STANDARD}
-        if record.name in _ACCESS_LOGS:
-            attributes = _without_queries(attributes)
-    attributes["code.function.name"] = record.funcName
-    attributes["code.line.number"] = record.lineno
-    error = record.exc_info[1] if record.exc_info else None
-    if error is not None:
-        attributes |= exception_attributes(error)
-    return attributes
-
-
-def _are_plain(values: Iterable[Any]) -> bool:
-    return _PLAIN.issuperset(map(type, values))
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """Return what a log attribute may be; anything else as text, because the SDK would warn on the bot's console."""
-    if value is None or isinstance(value, str | bool | int | float | bytes):
-        return value
-    try:
-        if isinstance(value, Mapping) and depth < _DEEPEST:
-            return {str(key): _plain(each, depth + 1) for key, each in value.items()}
-        if isinstance(value, list | tuple) and depth < _DEEPEST:
-            return [_plain(each, depth + 1) for each in value]
-        return exception_message(value) if isinstance(value, BaseException) else str(value)
-    except Exception:  # an object of the bot's that does not print
-        return f"<{type(value).__name__}>"
-
-
-def _body(record: logging.LogRecord) -> str:
-    """Return the message, with exceptions among its arguments shown without the data that theirs may hold."""
-    if isinstance(record.msg, BaseException) and not record.args:
-        return exception_message(record.msg)
-    args: Any = record.args
-    if not args or type(args) is not tuple or not _are_plain(args):
-        args = _shown(args)
-    body = str(record.msg) % args if args else str(record.msg)
-    if record.name == "asyncio":  # asyncio shows a callback's arguments, and the exception of a task nobody awaited
-        return _call.sub("(…)", body.partition("\n")[0])
-    return str(_without_queries(body)) if record.name in _ACCESS_LOGS else body
-
-
-def _without_queries(value: Any) -> Any:
-    """Leave the queries of URLs out of a text, also one that stands in a dictionary."""
-    if isinstance(value, dict):
-        return {key: _without_queries(each) for key, each in value.items()}
-    return _query.sub("?…", value) if isinstance(value, str) else value
-
-
-def _shown(argument: Any, depth: int = 0) -> Any:
-    """Return an argument of a message with the exceptions in it, at any place, replaced by what may be told of them."""
-    if isinstance(argument, BaseException):
-        return exception_message(argument)
-    if type(argument) in {tuple, list} and depth < _DEEPEST:
-        return type(argument)(_shown(each, depth + 1) for each in argument)
-    if type(argument) is dict and depth < _DEEPEST:
-        return {key: _shown(each, depth + 1) for key, each in argument.items()}
-    return argument

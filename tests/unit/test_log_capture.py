@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from contextlib import nullcontext
 
 import pytest
@@ -13,7 +14,8 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_s
 
 from otelbot.export.encoding import encode_log
 from otelbot.export.exporters import OtlpLogProcessor
-from otelbot.instrumentation.logging import _Capture
+from otelbot.instrumentation.logging import _Capture, part_of
+from otelbot.logs import exceptions
 
 
 class Kept(LogRecordProcessor):
@@ -141,3 +143,35 @@ def test_many_loggers_each_keep_their_name():
     names = [f"chat.{number}" for number in range(1200)]
     emitted = captured(*(record("x", name=name) for name in [*names, *names]))
     assert [each.instrumentation_scope.name for each in emitted] == [*names, *names]
+
+
+def test_an_exception_has_its_fingerprint_and_is_reported_where_it_is_an_error(monkeypatch):
+    reported = []
+    monkeypatch.setattr(exceptions, "report", reported.append)
+    error, warned = failed(), failed()
+    warned.levelno = logging.WARNING
+    (emitted, other) = captured(error, warned)
+    assert emitted.log_record.attributes["exception.fingerprint"] == exceptions.fingerprint(error.exc_info[1])
+    assert other.log_record.attributes["exception.fingerprint"]
+    assert reported == [error.exc_info[1]]
+
+
+def test_an_event_of_structlog_is_told_by_its_values():
+    event = {"event": "paid %s", "positional_args": ("Ada",), "order": 5, "exc_info": KeyError("Ada")}
+    (emitted,) = captured(record(event, _logger=logging.getLogger(), _name="info"))
+    log = emitted.log_record
+    assert log.body == "paid Ada"
+    assert log.attributes["order"] == 5
+    assert log.attributes["exception.message"] == "***"
+    assert not {"_logger", "_name", "exc_info", "positional_args"} & set(log.attributes)
+
+
+def test_the_wrapper_around_handlers_is_taken_for_a_part_of_logging():
+    inner = sys._getframe
+
+    def look():
+        return inner(0)
+
+    frame = part_of(logging, look)()
+    assert frame.f_code.co_filename == logging.__file__
+    assert frame.f_globals["__name__"] == "logging"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -238,3 +239,25 @@ def test_user_hashes_join_one_user_and_hide_the_id():
     assert hash_user(42, "key") != hash_user(43, "key")
     assert hash_user(42, "key") != hash_user(42, "other")
     assert len(hash_user(42, "key")) == 16
+
+
+def test_what_sqlalchemy_was_given_is_not_told():
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    engine, ada = sqlalchemy.create_engine("sqlite://"), {"email": f"ada@{'private.example'}"}
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE users (email TEXT UNIQUE)"))
+        insert = sqlalchemy.text("INSERT INTO users VALUES (:email)")
+        connection.execute(insert, ada)
+        with pytest.raises(sqlalchemy.exc.IntegrityError) as caught:
+            connection.execute(insert, ada)
+    assert exception_message(caught.value) == "(sqlite3.IntegrityError) UNIQUE constraint failed: users.email"
+    assert "ada@private" not in stack_trace(caught.value)
+
+
+def test_what_a_driver_of_postgresql_quotes_is_not_told():
+    class UniqueViolation(Exception):
+        pgcode, diag = "23505", SimpleNamespace(constraint_name="users_email_key", table_name="users", column_name=None)
+
+    UniqueViolation.__module__ = "psycopg2.errors"
+    error = UniqueViolation("DETAIL: Key (email)=(ada@private.example) already exists.")
+    assert exception_message(error) == "SQLSTATE 23505 (constraint users_email_key, table users)"

@@ -32,7 +32,7 @@ class AiogramInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         providers = kwargs.get("tracer_provider"), kwargs.get("meter_provider")
         if self._telemetry is None or self._providers != providers:  # a meter asks who observed for it first
             self._telemetry, self._providers = Telemetry(*providers), providers
-            lifecycle.before_end(self._telemetry.cut_off_unfinished)
+            lifecycle.before_end(self._telemetry.end)
         telemetry = self._telemetry
         self._patches = Patches()
         try:

@@ -115,6 +115,7 @@ class Attempt:
             span.set_attribute(signals.HTTP_STATUS, status)
             span.end()
             telemetry.api_duration.series[telemetry.cap_method(self.method), status, None](elapsed, span)
+            telemetry.totals.api_calls += 1
 
     def _end_with(self, error: BaseException, elapsed: float) -> None:
         cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt) or (
@@ -160,7 +161,7 @@ class Attempt:
             method = self._telemetry.cap_method(self.method)
             self._telemetry.api_rejections.add(1, (method, why), span)
         if name not in NOT_ERRORS:
-            self._telemetry.count_error(error, "polling" if self.method == GET_UPDATES else "bot_api")
+            self._telemetry.count_error(error, "polling" if self.method == GET_UPDATES else "bot_api", span)
 
     def _mark(self, span: Span, error: BaseException) -> None:
         name = error_type(error)

@@ -11,7 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-_MESSAGES = frozenset(
+MESSAGES = frozenset(
     {"message", "edited_message", "channel_post", "edited_channel_post", "business_message", "edited_business_message"}
 )
 
@@ -59,7 +59,7 @@ def user_id(event: Any) -> int | None:
 
 
 def looks_like_command(event: Any, kind: str) -> bool:
-    if kind not in _MESSAGES:
+    if kind not in MESSAGES:
         return False
     text = str(getattr(event, "text", None) or getattr(event, "caption", None) or "")
     return len(text) > 1 and text[0] == "/" and not text[1].isspace()
@@ -109,7 +109,7 @@ _PAYMENT = ("successful_payment", "refunded_payment")
 
 def action(event: Any, kind: str) -> str:
     """Return what a user did, in one of few words."""
-    if kind not in _MESSAGES:
+    if kind not in MESSAGES:
         return _ACTIONS.get(kind, "other")
     if looks_like_command(event, kind):
         return "command"

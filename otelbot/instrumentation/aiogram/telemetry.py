@@ -15,10 +15,12 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 
 from otelbot import __version__, settings, signals
 from otelbot.instrumentation.aiogram.conversations import Conversations
+from otelbot.instrumentation.aiogram.events import BotEvents, Totals
 from otelbot.instrumentation.aiogram.shared_users import SharedUsers
 from otelbot.instrumentation.aiogram.users import ActiveUsers
 from otelbot.instrumentation.meters import create
 from otelbot.instrumentation.patching import never_raises
+from otelbot.logs import exceptions
 from otelbot.privacy import error_type
 from otelbot.signals import Cap, Component
 from otelbot.tracing import current
@@ -73,6 +75,8 @@ class Telemetry:
         self.cap_error = Cap(signals.ERROR_TYPE, limit)
         self.cap_state = Cap(signals.FSM_STATE, limit)
 
+        self.totals = Totals()
+        self.events = BotEvents(self.settings, self.totals)
         self.users = ActiveUsers()
         self.shared_users = SharedUsers(url) if (url := self.settings.active_users_redis_url) else None
         self.conversations = Conversations()
@@ -87,6 +91,7 @@ class Telemetry:
         self._unfinished.clear()
         self.polls.clear()
         self.users.after_fork_in_child()
+        self.events.after_fork_in_child()
         if self.shared_users is not None:
             self.shared_users.after_fork_in_child()
 
@@ -150,9 +155,19 @@ class Telemetry:
         for what in reversed(list(self._unfinished)):
             what.cut_off()
 
-    def count_error(self, error: BaseException, component: Component) -> None:
+    def end(self) -> None:
+        """End what the end of the process cuts off, and tell that the bot stops where its dispatcher has not."""
+        self.cut_off_unfinished()
+        self.bot_ended(process=True)
+
+    def bot_ended(self, *, process: bool = False) -> None:
+        self.events.ended(self.users.count()["24h"], process=process)
+
+    def count_error(self, error: BaseException, component: Component, span: Span) -> None:
         kind = self.cap_error(error_type(error))
+        self.totals.errors += 1
         self.errors.add(1, (kind, component))
+        exceptions.report(error, span)
 
 
 def without_http_span(span: Span | None) -> Context:

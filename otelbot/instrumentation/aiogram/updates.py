@@ -19,7 +19,7 @@ from opentelemetry.trace import Link, SpanKind, StatusCode
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from otelbot import lifecycle, signals
-from otelbot.instrumentation import event_loop
+from otelbot.instrumentation import event_loop, health_sources
 from otelbot.instrumentation.aiogram import api, describe
 from otelbot.instrumentation.aiogram.attempts import NOT_ERRORS
 from otelbot.instrumentation.patching import Patches, never_raises
@@ -47,6 +47,8 @@ class UpdateScope:
     recorded: BaseException | None = None
     caught: BaseException | None = None  # and given to the error handlers
     command: str | None = None
+    user: str | None = None  # its hash
+    told = False  # by events
     counted = signals.UPDATE_ACTIVE
 
     def __init__(self, telemetry: Telemetry, bot: Any, update: Any, *, new_root: bool) -> None:
@@ -96,17 +98,21 @@ class UpdateScope:
                 telemetry.callback_came(event.id, self.started)
             if user is not None:
                 telemetry.user_acted(self.bot_id, user, action, span)
-        if not span.is_recording():
+        tells = telemetry.events.of_updates and not self._fed_on
+        if not (tells or span.is_recording()):
             return
         attributes = {}
-        if chat_type := describe.chat_type(event):
+        chat_type = describe.chat_type(event)
+        if chat_type is not None:
             attributes[signals.CHAT_TYPE] = chat_type
         if user is not None:
             settings = telemetry.settings
-            attributes[signals.USER_HASH] = hash_user(user, settings.user_hash_key or bot.token)
+            self.user = attributes[signals.USER_HASH] = hash_user(user, settings.user_hash_key or bot.token)
             if settings.capture_user_id:
                 attributes[signals.USER_ID] = str(user)
         span.set_attributes(attributes)
+        if tells:
+            telemetry.events.came(self, event, action, self.user, chat_type)
 
     def enter(self) -> None:
         self._token = attach(self._context)
@@ -162,13 +168,21 @@ class UpdateScope:
                 span.add_event("exception", exception_attributes(error))
             kind = telemetry.cap_error(error_type(error))
             if error_type(error) not in NOT_ERRORS:
-                telemetry.count_error(error, "handler")
+                telemetry.count_error(error, "handler", span)
         if self.command is not None:
             span.set_attribute(signals.COMMAND, self.command)
             command = telemetry.cap_command(self.command)
             telemetry.commands.series[command, outcome](1, span)
+        elapsed = time.perf_counter() - self.started
+        if self.told and self.command is not None:
+            telemetry.events.executed(self, command, outcome, elapsed)
         span.end()
-        telemetry.update_duration.series[self.kind, outcome, kind](time.perf_counter() - self.started, span)
+        telemetry.update_duration.series[self.kind, outcome, kind](elapsed, span)
+        totals = telemetry.totals
+        totals.updates += 1
+        totals.seconds += elapsed
+        if elapsed > totals.longest:  # noqa: PLR1730 - `max` is a call
+            totals.longest = elapsed
         # Contexts that were copied on the way keep the scope, but must not keep the handler's frames.
         self.error = self.recorded = self.caught = None
         self.fed = True  # what is fed from such a context is an update of its own
@@ -178,6 +192,8 @@ class UpdateScope:
 def _open(telemetry: Telemetry, bot: Any, update: Any, *, new_root: bool) -> UpdateScope:
     lifecycle.working()
     event_loop.watch()
+    if telemetry.settings.health_port:
+        health_sources.saw_bot(bot)
     scope = UpdateScope(telemetry, bot, update, new_root=new_root)
     scope.enter()
     return scope
@@ -279,16 +295,28 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
         return init
 
     def emit_startup(original: Any) -> Any:
-        async def emit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        async def emit(self: Any, /, *args: Any, **kwargs: Any) -> Any:  # a router may be workflow data too
             lifecycle.arm_signals()
             lifecycle.working()
             event_loop.watch()
+            result = await original(self, *args, **kwargs)
+            if isinstance(self, Dispatcher):
+                telemetry.events.started(self, kwargs.get("bots") or [bot for bot in [kwargs.get("bot")] if bot])
+            return result
+
+        return emit
+
+    def emit_shutdown(original: Any) -> Any:
+        async def emit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(self, Dispatcher):
+                telemetry.bot_ended()
             return await original(self, *args, **kwargs)
 
         return emit
 
     def polling(original: Any) -> Any:
         async def poll(self: Any, bot: Any, *args: Any, **kwargs: Any) -> Any:
+            health_sources.saw_bot(bot)
             telemetry.polling_began(str(bot.id))
             try:
                 return await original(self, bot, *args, **kwargs)
@@ -308,6 +336,7 @@ def patch(patches: Patches, telemetry: Telemetry) -> None:
     patches.method(Dispatcher, "feed_webhook_update", entrance(new_root=False, after=reply))
     patches.method(ErrorEvent, "__init__", error_event)
     patches.method(Router, "emit_startup", emit_startup)
+    patches.method(Router, "emit_shutdown", emit_shutdown)
 
     def webhook() -> None:
         from aiogram.webhook.aiohttp_server import BaseRequestHandler
