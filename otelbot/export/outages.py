@@ -17,7 +17,7 @@ _log = logging.getLogger("otelbot")
 _QUIET = 600.0
 
 
-def _say(level: int, message: str, *args: object) -> None:
+def say(level: int, message: str, *args: object) -> None:
     """Log, whatever the bot's own handlers do in a thread that is not the bot's."""
     with suppress(Exception):
         _log.log(level, message, *args)
@@ -51,7 +51,7 @@ class Outages:
             if new:
                 self._said_at[target.origin] = now
         if new:
-            _say(
+            say(
                 logging.WARNING,
                 "otelbot: %s does not take telemetry (%s); the bot goes on, up to %d MiB of each signal are kept and"
                 " sent when it does. Is it running? OTEL_EXPORTER_OTLP_ENDPOINT says where, `otelbot doctor` tries it.",
@@ -66,9 +66,9 @@ class Outages:
             back = away == {target.signal}
             away.discard(target.signal)
         if back:
-            _say(logging.INFO, "otelbot: %s takes telemetry again", target.origin)
+            say(logging.INFO, "otelbot: %s takes telemetry again", target.origin)
         if rejected and self._first(target.url, "partial"):
-            _say(
+            say(
                 logging.WARNING,
                 "otelbot: %s refused %d items of an accepted batch of %s",
                 target.origin,
@@ -79,7 +79,7 @@ class Outages:
     def refused(self, target: Target, why: str) -> None:
         """The endpoint won't ever take this batch."""
         if self._first(target.url, why):
-            _say(
+            say(
                 logging.WARNING,
                 "otelbot: %s refuses %s (%s): dropped, and counted in otelbot.export.dropped. `otelbot doctor` tries"
                 " it.",
@@ -94,7 +94,7 @@ class Outages:
             known = bool(self._away.get(target.origin))
             self._away.setdefault(target.origin, set()).add(target.signal)
         level = logging.DEBUG if known else logging.WARNING
-        _say(
+        say(
             level,
             "otelbot: %d items of %s were not delivered to %s before the end",
             items,

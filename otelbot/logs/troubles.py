@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
 
+from otelbot.export.outages import say
 from otelbot.privacy import scrub
-
-_log = logging.getLogger("otelbot")
 
 #: Seconds until a folder that recovered and failed again is worth another word.
 _QUIET = 600.0
-
-
-def _say(level: int, message: str, *args: object) -> None:
-    """Log, whatever the bot's own handlers do in a thread that is not the bot's."""
-    with suppress(Exception):
-        _log.log(level, message, *args)
 
 
 class Troubles:
@@ -43,10 +35,10 @@ class Troubles:
         elif self._failing:
             self._failing = False
             lost, self._lost = self._lost, 0
-            _say(logging.INFO, "otelbot: OTELBOT_LOG_DIR=%s is written again; %d lines were lost", self._path, lost)
+            say(logging.INFO, "otelbot: OTELBOT_LOG_DIR=%s is written again; %d lines were lost", self._path, lost)
         if self._lost and not self._lost_said:
             self._lost_said = True
-            _say(
+            say(
                 logging.WARNING,
                 "otelbot: more lines wait for OTELBOT_LOG_DIR=%s than the %s that are kept: the oldest are dropped."
                 " OTELBOT_EXPORT_QUEUE_BYTES keeps more.",
@@ -64,7 +56,7 @@ class Troubles:
             return
         self._said_at = now
         why = failure.strerror if isinstance(failure, OSError) and failure.strerror else type(failure).__name__
-        _say(
+        say(
             logging.WARNING,
             "otelbot: OTELBOT_LOG_DIR=%s can't be used as it should (%s); the bot goes on, up to %s of lines are kept"
             " and written once they can be. Make it a folder that this user may write to, with room.",

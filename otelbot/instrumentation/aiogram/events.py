@@ -63,15 +63,14 @@ class BotEvents:
         self.of_updates = self.updates or self.counts_sessions
         self._since = totals.copy()
         self._process = psutil.Process()
-        if self.performance or self.counts_sessions:
-            lifecycle.when_working(self._start_thread)
+        self._has_thread = False
         lifecycle.when_working(self._works)
 
     def after_fork_in_child(self) -> None:
         self.sessions.after_fork_in_child()
         self._since = self._totals.copy()
         self._process = psutil.Process()
-        self._started, self._running = None, 0
+        self._started, self._running, self._has_thread = None, 0, False
         lifecycle.when_working(self._works)
 
     # Of one update
@@ -150,6 +149,10 @@ class BotEvents:
         """Note the start of a bot that may have no dispatcher which says it: it is only fed."""
         if self._started is None:
             self._started = time.monotonic()
+        if (self.performance or self.counts_sessions) and not self._has_thread:
+            self._has_thread = True
+            with lifecycle.signals_blocked():
+                threading.Thread(target=self._run, name="otelbot-events", daemon=True).start()
 
     @never_raises
     def ended(self, users: int, *, process: bool) -> None:
@@ -186,10 +189,6 @@ class BotEvents:
         emit(_SESSION_ENDED, attributes)
 
     # Once a minute
-
-    def _start_thread(self) -> None:
-        with lifecycle.signals_blocked():
-            threading.Thread(target=self._run, name="otelbot-events", daemon=True).start()
 
     def _run(self) -> None:
         while not lifecycle.closed():
