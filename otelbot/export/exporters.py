@@ -122,7 +122,7 @@ class OtlpLogProcessor(LogRecordProcessor):
 def sole_exporter(logger: Any) -> OtlpLogProcessor | None:
     """Return the processor of an SDK's logger, where it is ours alone and nothing is set that only the SDK does.
 
-    Limits of one's own, the SDK's metrics about itself, a logger that is switched off: then None.
+    Limits of one's own or the SDK's metrics about itself: then None. Whether it is switched off is not looked at.
     """
     processors: Any = getattr(getattr(logger, "_multi_log_record_processor", None), "_log_record_processors", ())
     if len(processors) != 1 or type(processors[0]) is not OtlpLogProcessor or type(logger) is not Logger:
@@ -131,13 +131,13 @@ def sole_exporter(logger: Any) -> OtlpLogProcessor | None:
     plain = (
         isinstance(logger._logger_metrics, NoOpLoggerMetrics)  # noqa: SLF001
         and limits.max_log_record_attribute_length is None
-        and (limits.max_log_record_attributes is None or limits.max_log_record_attributes >= _FEW)
-        and logger._logger_config.is_enabled  # noqa: SLF001
+        and (limits.max_log_record_attributes is None or limits.max_log_record_attributes >= FEW_ATTRIBUTES)
     )
     return processors[0] if plain else None
 
 
-_FEW = 32  # attributes, more than an event of otelbot's own has
+#: Of a record; more are counted by the SDK.
+FEW_ATTRIBUTES = 32
 _OWN_SCOPE = InstrumentationScope(signals.SCOPE, __version__)
 
 

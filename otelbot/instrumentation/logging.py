@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -22,14 +21,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from opentelemetry import context, metrics
 from opentelemetry.instrumentation.log_utils import std_to_otel
 from opentelemetry.metrics import Observation
-from opentelemetry.sdk._logs import Logger
-from opentelemetry.sdk._logs._internal._logger_metrics import NoOpLoggerMetrics
 from opentelemetry.trace import INVALID_SPAN
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from otelbot import __version__, lifecycle, signals
 from otelbot.export.encoding import encode_description
-from otelbot.export.exporters import OtlpLogProcessor
+from otelbot.export.exporters import FEW_ATTRIBUTES, sole_exporter
 from otelbot.export.values import kept
 from otelbot.instrumentation.log_records import PLAIN, SPECIAL, are_plain, contents
 from otelbot.instrumentation.meters import create
@@ -246,22 +243,9 @@ class _Logger:
         self.sdks = logger
         self.all_of_them = getattr(logger, "_multi_log_record_processor", _NOBODY)
         self.processors = self.all_of_them._log_record_processors
-        self._alone: OtlpLogProcessor | None = None
-        self._most = 0  # attributes that are none of the SDK's concern
+        self._alone = sole_exporter(logger)
         #: Where a message can go that has no attributes but its place in the code.
-        self.shortcut: OtlpLogProcessor | None = None
-        if (
-            type(logger) is Logger
-            and isinstance(logger._logger_metrics, NoOpLoggerMetrics)
-            and logger._log_record_limits.max_log_record_attribute_length is None
-            and len(self.processors) == 1
-            and type(self.processors[0]) is OtlpLogProcessor
-        ):
-            self._alone = self.processors[0]
-            most = logger._log_record_limits.max_log_record_attributes
-            self._most = sys.maxsize if most is None else most
-            if self._most > 1 and logger.instrumentation_scope.name not in SPECIAL:
-                self.shortcut = self._alone
+        self.shortcut = None if self._alone is None or logger.instrumentation_scope.name in SPECIAL else self._alone
 
     def write(
         self,
@@ -286,7 +270,7 @@ class _Logger:
         if (
             self._alone is not None
             and logger._logger_config.is_enabled
-            and len(attributes) <= self._most
+            and len(attributes) <= FEW_ATTRIBUTES
             and "" not in attributes
             and are_plain(attributes.values())
         ):
