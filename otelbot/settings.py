@@ -5,6 +5,7 @@ The standard `OTEL_*` variables are read by OpenTelemetry's SDK; `environment.py
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -76,32 +77,20 @@ def _number(raw: str) -> float:
         raise ValueError("is not a number") from None
 
 
-def _seconds(raw: str) -> float:
-    value = _number(raw)
-    if not 0 < value <= 3600:
-        raise ValueError("is not a positive number of at most 3600 seconds")
-    return value
+def _within(least: float, most: float, sentence: str) -> Callable[[str], float]:
+    def parse(raw: str) -> float:
+        value = _number(raw)
+        if not least <= value <= most:
+            raise ValueError(f"is not {sentence}")
+        return value
+
+    return parse
 
 
-def _session_gap(raw: str) -> float:
-    value = _number(raw)
-    if not 1 <= value <= 86_400:
-        raise ValueError("is not a number of 1 to 86400 seconds")
-    return value
-
-
-def _days(raw: str) -> float:
-    value = _number(raw)
-    if not 0 < value <= 3650:
-        raise ValueError("is not a positive number of at most 3650 days")
-    return value
-
-
-def _ratio(raw: str) -> float:
-    value = _number(raw)
-    if not 0 <= value <= 1:
-        raise ValueError("is not a number from 0 to 1")
-    return value
+_seconds = _within(sys.float_info.min, 3600, "a positive number of at most 3600 seconds")
+_days = _within(sys.float_info.min, 3650, "a positive number of at most 3650 days")
+_session_gap = _within(1, 86_400, "a number of 1 to 86400 seconds")
+_ratio = _within(0, 1, "a number from 0 to 1")
 
 
 def _port(raw: str) -> int:
