@@ -119,6 +119,7 @@ class _Overlay:
         self.version = 0
         self.bots: dict[int, str | None] = {}
         self.many = False
+        self.at_work = False
 
     def set(self, changes: Mapping[str, str | int | None]) -> None:
         merged = {**self.attributes, **changes}
@@ -134,9 +135,20 @@ def overlay() -> tuple[Mapping[str, str | int], int]:
     return _overlay.attributes, _overlay.version
 
 
-def bots_known() -> bool:
-    """Whether it is known which bot the process is, or that it is several."""
-    return bool(_overlay.bots) or _overlay.many
+def lasting_overlay() -> tuple[Mapping[str, str | int], int, bool]:
+    """Return what `overlay` does, for resources that should not change, and whether it is for good.
+
+    It says nothing of a bot before one works: a program may make more of them while it starts.
+    """
+    attributes, version = overlay()
+    if _overlay.at_work:
+        return attributes, version, bool(_overlay.bots) or _overlay.many
+    return {key: value for key, value in attributes.items() if key not in {BOT_ID, BOT_USERNAME}}, -version, False
+
+
+def at_work() -> None:
+    """Note that a bot of this process has begun to work, and so that what there is of bots is known."""
+    _overlay.at_work = True
 
 
 def many_bots() -> None:

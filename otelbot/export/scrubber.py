@@ -89,7 +89,7 @@ def scrub_scope(scope: Any) -> Any:
 class Resources:
     """Scrubs each resource once: a process has one, seldom two.
 
-    Metrics keep theirs once the bot is known: a resource that changes makes new series of every metric, and sums
+    Metrics keep theirs once the bot works: a resource that changes makes new series of every metric, and sums
     over both are wrong until the old ones are forgotten.
     """
 
@@ -101,7 +101,7 @@ class Resources:
     def __call__(self, original: Resource) -> Resource:
         if self._settled is not None and self._settled[0] == os.getpid():
             return self._settled[1]
-        overlay, version = resource.overlay()
+        overlay, version, settled = resource.lasting_overlay() if self._lasting else (*resource.overlay(), False)
         key = (id(original), version, privacy.generation)
         known = self._known.get(key)
         if known is None or known[0] is not original:
@@ -112,7 +112,7 @@ class Resources:
                 original,
                 Resource(scrub_attributes(merged), scrub_text(original.schema_url or "")),
             )
-        if self._lasting and resource.bots_known():
+        if settled:
             self._settled = (os.getpid(), known[1])
         return known[1]
 

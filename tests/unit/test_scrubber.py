@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
@@ -10,7 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otelbot import resource, selftest
-from otelbot.export.scrubber import LONGEST_VALUE, ScrubbedLogExporter, ScrubbedSpanExporter, scrub_value
+from otelbot.export.scrubber import LONGEST_VALUE, Resources, ScrubbedLogExporter, ScrubbedSpanExporter, scrub_value
 
 
 def test_a_token_in_every_field_does_not_get_out():
@@ -93,3 +94,19 @@ def test_the_resource_names_the_bot_when_there_is_one(monkeypatch):
     assert exported() == {"telegram.bot.id": "7", "telegram.bot.username": "shop_bot"}
     resource.bot_seen(8)
     assert exported() == {}
+
+
+@pytest.mark.parametrize(("later", "bot"), [(None, {"telegram.bot.id": "7"}), (resource.many_bots, {})])
+def test_metrics_name_no_bot_before_one_works_and_keep_their_resource_from_then_on(monkeypatch, later, bot):
+    monkeypatch.setattr(resource, "_overlay", resource._Overlay())
+    resources, original = Resources(lasting=True), Resource({"service.name": "shop"})
+    plain = {"service.name": "shop"}
+    assert dict(resources(original).attributes) == plain
+    resource.bot_seen(7)
+    assert dict(resources(original).attributes) == plain  # exported while the program starts
+    if later is not None:
+        later()
+    resource.at_work()
+    for _ in range(2):
+        assert dict(resources(original).attributes) == {**plain, **bot}
+        resource.bot_seen(8)

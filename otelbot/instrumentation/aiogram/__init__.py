@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
-from otelbot import lifecycle
+from otelbot import lifecycle, resource
 from otelbot.instrumentation.aiogram import api, fsm, handlers, updates
 from otelbot.instrumentation.aiogram.telemetry import Telemetry
 from otelbot.instrumentation.patching import Patches
@@ -33,6 +33,7 @@ class AiogramInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         if self._telemetry is None or self._providers != providers:  # a meter asks who observed for it first
             self._telemetry, self._providers = Telemetry(*providers), providers
             lifecycle.before_end(self._telemetry.end)
+            lifecycle.when_working(resource.at_work)
         telemetry = self._telemetry
         self._patches = Patches()
         try:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from otelbot import signals
+from otelbot import resource, signals
 from otelbot.instrumentation.aiogram.rejections import reason
 from otelbot.instrumentation.aiogram.telemetry import without_http_span
 from otelbot.privacy import error_type, exception_message
@@ -50,6 +50,7 @@ def _attributes(base: str, bot_id: str, method: str, http_method: str) -> Mappin
 
     :param base: the URL pattern of the Bot API's server.
     """
+    resource.at_work()
     attributes: dict[str, str | int] = {
         signals.METHOD: method,
         signals.HTTP_METHOD: http_method,
