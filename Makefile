@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests mostly wait, so a process for each core; those of one file share what they start. PARALLEL= runs them in one.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 # Environments of the benchmarks: that of the driver, and one for each alternative, which the driver makes.
 BENCH := .venv-bench/driver
 
@@ -11,11 +13,11 @@ demo: $(VENV)/.demo
 	@$(BIN)/otelbot demo $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # The oldest supported aiogram, in an environment of its own; what never meets aiogram is left to `make test`.
 test-oldest: $(VENV)-oldest/.dev
-	$(VENV)-oldest/bin/python -m pytest tests/integration --ignore tests/integration/stack_command $(ARGS)
+	$(VENV)-oldest/bin/python -m pytest $(PARALLEL) tests/integration --ignore tests/integration/stack_command $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
