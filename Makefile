@@ -7,7 +7,7 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 # Environments of the benchmarks: that of the driver, and one for each alternative, which the driver makes.
 BENCH := .venv-bench/driver
 
-.PHONY: demo test test-oldest lint format generate stack-tools bench bench-check soak clean
+.PHONY: demo test test-oldest lint format generate stack-tools screenshots bench bench-check bench-dashboard soak clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/otelbot demo $(ARGS)
@@ -36,6 +36,10 @@ generate: $(VENV)/.dev
 stack-tools:
 	scripts/stack-tools.sh
 
+# Pictures of every page of the dashboard with the demo's telemetry, in out/screenshots; needs Chromium.
+screenshots: $(VENV)/.dev
+	$(BIN)/python scripts/screenshots.py $(ARGS)
+
 # What telemetry costs, side by side with the alternatives. Results go to out/; about an hour, with ARGS=--quick 15 minutes.
 bench: $(BENCH)/.done
 	$(BENCH)/bin/python -m benchmarks $(ARGS)
@@ -43,6 +47,10 @@ bench: $(BENCH)/.done
 # What CI runs: fails if otelbot adds more than a share of what the reference adds, in the same run.
 bench-check: $(BENCH)/.done
 	$(BENCH)/bin/python -m benchmarks --check
+
+# How many spans a second the dashboard takes, and at what cost; about three minutes.
+bench-dashboard: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.dashboard $(ARGS)
 
 # An hour of updates in minutes: fails if the bot's memory grows.
 soak: $(BENCH)/.done

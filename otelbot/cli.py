@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from otelbot import __version__
+from otelbot.alerts.cli import app as alerts
+from otelbot.dashboard.cli import app as dashboard
 from otelbot.logs.cli import app as logs
 from otelbot.stack.cli import app as stack
 
@@ -20,6 +22,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(dashboard)
+app.add_typer(alerts)
 app.add_typer(stack)
 app.add_typer(logs)
 
@@ -101,8 +105,9 @@ def demo(
         str | None,
         typer.Option(metavar="URL", help="Send everything to this OTLP/HTTP receiver too, e.g. http://localhost:4318."),
     ] = None,
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Show it in the terminal only.")] = False,
 ) -> None:
-    """Run a shop bot with PostgreSQL, Redis and users, and show its traces and metrics live. Ctrl-C ends it."""
+    """Run a shop bot with PostgreSQL, Redis and users, and show it live: here, and on a dashboard. Ctrl-C ends it."""
     from otelbot.demo.services import ServiceError, require_extra
 
     try:
@@ -113,7 +118,7 @@ def demo(
 
     from otelbot.demo.run import main as run_demo
 
-    raise typer.Exit(run_demo(seconds=seconds, out=out, endpoint=endpoint))
+    raise typer.Exit(run_demo(seconds, out, endpoint, with_dashboard=not no_dashboard))
 
 
 def main() -> None:

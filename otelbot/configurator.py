@@ -31,6 +31,7 @@ from otelbot.environment import BUILTIN_SAMPLERS, DEFAULT_METRIC_INTERVAL_MILLIS
 from otelbot.export.batches import Batches, Schedule
 from otelbot.export.exporters import OtlpLogProcessor, OtlpMetricExporter, OtlpSpanProcessor
 from otelbot.export.outages import Outages
+from otelbot.export.pace import Pace
 from otelbot.export.scrubber import (
     Resources,
     ScrubbedLogExporter,
@@ -46,7 +47,7 @@ from otelbot.logs import processor as log_output
 from otelbot.tracing import LeanTracerProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.sampling import Sampler
@@ -107,11 +108,13 @@ def _start_health(senders: _Senders) -> None:
 class _Senders:
     def __init__(self) -> None:
         self.outages = Outages()
+        self.pace = Pace()
         self.made: list[Sender] = []
         self.batches: list[Batches] = []
 
     def make(self, signal: Signal) -> Sender:
-        sender = Sender(Target.from_environ(signal, os.environ), self.outages, settings.current().export_queue_bytes)
+        target, most = Target.from_environ(signal, os.environ), settings.current().export_queue_bytes
+        sender = Sender(target, self.outages, most, self.pace)
         self.made.append(sender)
         return sender
 
@@ -123,6 +126,7 @@ class _Senders:
             lambda: resources(provider.resource),
             Schedule.from_environ(signal, os.environ),
             settings.current().export_queue_bytes,
+            self.pace,
         )
         self.batches.append(batches)
         return batches
@@ -225,8 +229,11 @@ def _meter_provider(shared: Resource, senders: _Senders) -> MeterProvider:
             return
         if name != "otlp":
             exporter = ScrubbedMetricExporter(exporter)
-        interval = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or DEFAULT_METRIC_INTERVAL_MILLIS
-        readers.append(_GatedReader(exporter, export_interval_millis=float(interval)))
+        interval = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()
+        if interval:
+            readers.append(_GatedReader(exporter, float(interval)))
+        else:
+            readers.append(_GatedReader(exporter, DEFAULT_METRIC_INTERVAL_MILLIS, senders.pace))
 
     for name in _exporters("metrics"):
         isolated(f"the metrics exporter {name}", lambda name=name: add(name))  # type: ignore[misc]
@@ -281,7 +288,29 @@ def _forget_measurements(provider: MeterProvider) -> None:
 
 
 class _GatedReader(PeriodicExportingMetricReader):
-    """Collects behind `lifecycle.collection_gate`, so that a fork never happens in the middle of it."""
+    """Collects behind `lifecycle.collection_gate`, so that a fork never happens in the middle of it.
+
+    With a `pace` it collects as often as an endpoint asks for.
+    """
+
+    def __init__(self, exporter: MetricExporter, interval_millis: float, pace: Pace | None = None) -> None:
+        self._wait: Callable[[], float] = lambda: interval_millis / 1000
+        if pace is not None:
+            self._wait = pace.follow(interval_millis / 1000, self._ask)
+        super().__init__(exporter, export_interval_millis=interval_millis)
+
+    def _ask(self) -> None:
+        self._shutdown_event.set()
+
+    def _ticker(self) -> None:
+        """Do what the SDK's does, but be woken also where less time is asked for."""
+        ending = False
+        while not ending:
+            if not self._shutdown:
+                self._shutdown_event.wait(self._wait())
+            ending = self._shutdown
+            self._shutdown_event.clear()
+            self.collect(timeout_millis=self._export_timeout_millis)
 
     # Final in the SDK, but the only place between its timer and its locks.
     def collect(  # type: ignore[misc]

@@ -418,7 +418,7 @@ class Settings:
         problems.extend(
             Problem(name, "is not a variable of otelbot", "nothing of it; `otelbot doctor` lists the known ones")
             for name in sorted(environ)
-            if name.startswith("OTELBOT_") and name not in known
+            if name.startswith("OTELBOT_") and not name.startswith(DASHBOARD_PREFIX) and name not in known
         )
         log_format, log_dir = read(LOG_FORMAT), read(LOG_DIR)
         return cls(
@@ -452,6 +452,8 @@ class Settings:
 #: Set by otelbot for its own processes, never by users: see launcher.py and _bootstrap/sitecustomize.py.
 PROGRAM = "OTELBOT_PROGRAM"
 LAUNCHED = "OTELBOT_LAUNCHED"
+#: Of the variables that only the dashboard reads: otelbot/dashboard/settings.py.
+DASHBOARD_PREFIX = "OTELBOT_DASHBOARD_"
 #: With what the project's own scripts and tests read.
 INTERNAL = frozenset({PROGRAM, LAUNCHED, "OTELBOT_REQUIRE", "OTELBOT_TOOLS_DIR"})
 

@@ -1,1 +1,1 @@
-"""The alert rules: one definition, from which Grafana's and Prometheus' files are written."""
+"""The alert rules, once: Grafana's and Prometheus' files are written from them, and the dashboard evaluates them."""

@@ -21,7 +21,17 @@ _UNITS = {"s": "seconds", "By": "bytes"}
 #: One process, as one bot's: its counters begin anew with a second bot, when the bot's id leaves the resource.
 _PROCESS = f"service_name, service_instance_id, {signals.BOT_ID.replace('.', '_')}"
 _LONGEST_START = 300  # seconds from a process's start to its first metric, at most
-_SECONDS = {"1m": 60, "2m": 120, "5m": 300, "30m": 1800, "1h": 3600}
+_SECONDS = {
+    "1m": 60,
+    "2m": 120,
+    "5m": 300,
+    "10m": 600,
+    "15m": 900,
+    "30m": 1800,
+    "1h": 3600,
+    "6h": 21_600,
+    "24h": 86_400,
+}
 
 
 def name(instrument: Instrument) -> str:

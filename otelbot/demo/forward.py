@@ -26,7 +26,7 @@ class Forwarder:
     def __init__(self, endpoint: str) -> None:
         self.failed: str | None = None  #: the last reason why a request was not taken
         self.taken = 0
-        self._endpoint = endpoint.rstrip("/")
+        self.endpoint = endpoint
         self._queue: asyncio.Queue[Received] = asyncio.Queue(_MOST)
 
     async def __aenter__(self) -> Self:
@@ -50,10 +50,11 @@ class Forwarder:
             self.failed = "is too slow"
 
     async def _send(self) -> None:
+        base = self.endpoint.rstrip("/")
         while True:
             received = await self._queue.get()
             try:
-                async with self._session.post(f"{self._endpoint}/v1/{received.signal}", data=received.body) as response:
+                async with self._session.post(f"{base}/v1/{received.signal}", data=received.body) as response:
                     if response.ok:
                         self.taken += 1
                     else:

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import socket
 import struct
 import time
-import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-    ExportMetricsServiceResponse,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
 
-from otelbot.demo.otlp_json import from_otlp_json, to_otlp_json
+from otelbot.dashboard.otlp import MalformedError, answered, decode, decompressed, from_otlp_json, problem, to_otlp_json
+from otelbot.dashboard.otlp.bodies import JSON, PROTOBUF
 from otelbot.demo.otlp_views import LogView, MetricView, SpanView, logs_of, spans_of, update_metrics
 from otelbot.demo.waiting import PATIENCE, Changes
 
@@ -35,11 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LogView", "MetricView", "OtlpReceiver", "Received", "SpanView", "from_otlp_json", "to_otlp_json"]
 
-_MESSAGES: dict[str, tuple[Any, Any]] = {
-    "traces": (ExportTraceServiceRequest, ExportTraceServiceResponse),
-    "metrics": (ExportMetricsServiceRequest, ExportMetricsServiceResponse),
-    "logs": (ExportLogsServiceRequest, ExportLogsServiceResponse),
-}
 _BIGGEST = 64 * 2**20
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time to linger
 
@@ -175,31 +159,29 @@ class OtlpReceiver:
     async def _on_export(self, request: web.Request) -> web.StreamResponse:
         signal = request.match_info["signal"]
         body = await request.read()
-        in_json = request.content_type == "application/json"
+        in_json = request.content_type == JSON
         headers = dict(request.headers)
-        with contextlib.suppress(ValueError):
-            body = _decompressed(body, request.headers.get("Content-Encoding", ""))
+        encoding = request.headers.get("Content-Encoding", "")
+        with contextlib.suppress(MalformedError):
+            body, encoding = decompressed(body, encoding), ""
         if self._keep:
             self._bytes += [*(value.encode() for value in headers.values()), body]
         if fault := self._take_fault(signal):
             self._refuse(signal, fault.how)
             response: web.StreamResponse = await fault.act(request)
             return response
-        kind, answer = _MESSAGES[signal]
-        if not in_json and request.content_type != "application/x-protobuf":
+        content_type = JSON if in_json else PROTOBUF
+        if request.content_type != content_type:
             self._refuse(signal, "content type")
-            return _problem(
-                415, "the content type is neither application/x-protobuf nor application/json", in_json=False
-            )
+            refusal = problem(f"the content type is neither {PROTOBUF} nor {JSON}", in_json=in_json)
+            return web.Response(status=415, body=refusal, content_type=content_type)
         try:
-            message = from_otlp_json(body, kind) if in_json else kind.FromString(body)
-        except (DecodeError, ValueError):
+            message = decode(signal, body, encoding, in_json=in_json)
+        except MalformedError as error:
             self._refuse(signal, "malformed")
-            return _problem(400, f"the body is not {signal} in the encoding that the headers tell", in_json=in_json)
+            return web.Response(status=400, body=problem(str(error), in_json=in_json), content_type=content_type)
         self._take(Received(signal, body, message, headers, time.time()))
-        if in_json:
-            return web.json_response(to_otlp_json(answer()))
-        return web.Response(body=answer().SerializeToString(), content_type="application/x-protobuf")
+        return web.Response(body=answered(signal, in_json=in_json), content_type=content_type)
 
     def _take(self, received: Received) -> None:
         if received.signal == "metrics":
@@ -230,31 +212,3 @@ class OtlpReceiver:
 
     async def _on_shutdown(self, _app: web.Application) -> None:
         self._closing.set()
-
-
-def _decompressed(body: bytes, encoding: str) -> bytes:
-    """Undo a content encoding.
-
-    :raises ValueError: when the body is not in that encoding, or the encoding is not known.
-    """
-    try:
-        match encoding.lower():
-            case "gzip":
-                return gzip.decompress(body)
-            case "deflate":
-                return zlib.decompress(body)
-            case "" | "identity":
-                return body
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"not {encoding}") from error
-    raise ValueError(f"unknown encoding {encoding}")
-
-
-def _problem(status: int, text: str, *, in_json: bool) -> web.Response:
-    """Answer with google.rpc.Status, as the specification asks."""
-    if in_json:
-        return web.json_response({"message": text}, status=status)
-    encoded = text.encode()
-    # Field 2, a string shorter than 128 bytes: too little to depend on googleapis-common-protos.
-    status_message = b"\x12" + bytes([len(encoded)]) + encoded
-    return web.Response(status=status, body=status_message, content_type="application/x-protobuf")

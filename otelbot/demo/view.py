@@ -19,6 +19,7 @@ from otelbot.demo.traces import Traces
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from typing_extensions import Self
 
     from otelbot.demo.otlp import OtlpReceiver, Received
     from otelbot.demo.otlp_views import Attributes, Distribution, MetricView, SpanView
@@ -36,7 +37,7 @@ _TELLING = (
 _DATABASES = {"postgresql": "PostgreSQL ", "redis": "Redis "}
 _FAMILIES = ("telegram.", "db.", "http.")
 _PLAIN_FAMILIES = {"telegram", "aiogram"}
-_HEADER = 3  # lines
+_HEADER = 3  # lines; one more with the page's address
 SERIES = 4  # of one metric, on the screen
 _WIDE = 110  # columns from which attributes are shown with their names
 
@@ -44,8 +45,10 @@ _WIDE = 110  # columns from which attributes are shown with their names
 class View:
     """Subscribe `take` to a receiver. In a terminal, enter the view and call `refresh` now and then."""
 
-    def __init__(self, console: Console, receiver: OtlpReceiver) -> None:
+    def __init__(self, console: Console, receiver: OtlpReceiver, page: str | None = None) -> None:
+        """:param page: the URL of a dashboard that shows the same, for people to open."""
         self._console = console
+        self._page = page
         self._receiver = receiver
         self._began = time.monotonic()
         self._traces = Traces()
@@ -57,9 +60,12 @@ class View:
         self._good, self._bad = ("✓", "✗") if unicode else ("ok", "ERR")
         self._live = Live(console=console, screen=True, auto_refresh=False) if console.is_terminal else None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
+        elif self._page:
+            self._console.print(self._address())
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
@@ -97,20 +103,29 @@ class View:
                     parts += [self._tree(trace), Text()]
         if not self.first_trace.is_set():
             parts.append(Text("no trace has come: the bot had no time to start; give it more --seconds", "yellow"))
-        return Group(*parts, self._table(None), self._counts())
+        parts += [self._table(None), self._counts()]
+        if self._page:
+            own = "a bot of your own: otelbot-instrument --dashboard python bot.py"
+            parts.append(Text(f"The dashboard was at {self._page}; {own}"))
+        return Group(*parts)
+
+    def _address(self) -> Text:
+        return Text("dashboard: ", "bold").append(f"{self._page}", f"bold underline cyan link {self._page}")
 
     def _screen(self) -> Layout:
-        height = self._console.size.height
-        space = height - _HEADER - 4  # the panels' borders
+        header = _HEADER + bool(self._page)
+        space = self._console.size.height - header - 4  # the panels' borders
         fullest = len(self._traces.fullest.spans) if self._traces.fullest else 0
         traces_lines = max(space * 3 // 5, min(fullest, space - 5))
         rows = space - traces_lines
         known = len(self._receiver.metrics)
         title = "metrics" if known < rows else f"metrics, {max(rows - 1, 0)} of {known}: all of them at the end"
         hint = "   stopping …" if self._stopping else "   Ctrl-C stops"
+        counts = self._counts().append(hint, "dim")
+        head = Group(self._address(), counts) if self._page else counts
         layout = Layout()
         layout.split_column(
-            Layout(Panel(self._counts().append(hint, "dim"), title="otelbot demo", border_style="cyan"), size=_HEADER),
+            Layout(Panel(head, title="otelbot demo", border_style="cyan"), size=header),
             Layout(Panel(self._latest(traces_lines), title="traces", title_align="left"), size=traces_lines + 2),
             Layout(Panel(self._table(rows), title=title, title_align="left")),
         )

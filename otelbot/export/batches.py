@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+    from otelbot.export.pace import Pace
     from otelbot.export.sender import DropReason, Sender
     from otelbot.export.target import Signal
 
@@ -40,11 +41,15 @@ _PATIENCE = 1.0
 
 @dataclass(frozen=True)
 class Schedule:
-    """When and how much is handed over: `delay` in seconds, `batch` and `queue` in items."""
+    """When and how much is handed over: `delay` in seconds, `batch` and `queue` in items.
+
+    `fixed` says that a variable sets the delay, so that it stays whatever an endpoint asks for.
+    """
 
     delay: float
     batch: int = 512
     queue: float = math.inf
+    fixed: bool = False
 
     @classmethod
     def from_environ(cls, signal: Signal, environ: Mapping[str, str]) -> Schedule:
@@ -58,8 +63,10 @@ class Schedule:
             value = environ.get(f"{prefix}_{name}", "").strip()
             return int(value) if value else None
 
+        set_delay = read("SCHEDULE_DELAY")
         return cls(
-            delay=(read("SCHEDULE_DELAY") or delay) / 1000,
+            delay=(set_delay or delay) / 1000,
+            fixed=set_delay is not None,
             batch=read("MAX_EXPORT_BATCH_SIZE") or cls.batch,
             queue=read("MAX_QUEUE_SIZE") or cls.queue,  # set or not, bytes bound it
         )
@@ -72,13 +79,23 @@ class Batches:
     :param max_bytes: of what waits; past it the oldest is dropped and counted.
     """
 
-    def __init__(self, sender: Sender, resource: Callable[[], Resource], schedule: Schedule, max_bytes: int) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        resource: Callable[[], Resource],
+        schedule: Schedule,
+        max_bytes: int,
+        pace: Pace | None = None,
+    ) -> None:
         self._sender = sender
         self._resource = resource
         self._schedule = schedule
         self._batch = schedule.batch
         self._large = min(_LARGE, max_bytes // 2)
         self._max_bytes = max_bytes
+        self._delay: Callable[[], float] = lambda: schedule.delay
+        if pace is not None and not schedule.fixed:
+            self._delay = pace.follow(schedule.delay, self._open_gate)
         self._closed = False
         self._said = False
         self._reset()
@@ -119,6 +136,9 @@ class Batches:
                 size = len(oldest)
                 self._bytes -= size
                 self._dropped.append("queue_full")
+        self._open_gate()
+
+    def _open_gate(self) -> None:
         if self._gate.locked():
             with suppress(RuntimeError):  # another thread was faster
                 self._gate.release()
@@ -137,7 +157,7 @@ class Batches:
 
     def _run(self) -> None:
         while not self._closed:
-            self._gate.acquire(timeout=self._schedule.delay)
+            self._gate.acquire(timeout=self._delay())
             self.hand_over()
 
     def hand_over(self) -> None:
@@ -201,5 +221,4 @@ class Batches:
         """Hand over what waits. What comes later goes to the sender at once."""
         self._closed, self._large = True, 0  # so that `add` attends to whatever comes
         self.hand_over()
-        with suppress(RuntimeError):
-            self._gate.release()  # lets the thread end
+        self._open_gate()  # lets the thread end

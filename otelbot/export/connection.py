@@ -24,7 +24,7 @@ from urllib.request import getproxies, proxy_bypass
 import urllib3
 
 from otelbot import __version__
-from otelbot.export import protobuf
+from otelbot.export import pace, protobuf
 
 if TYPE_CHECKING:
     from otelbot.export.target import Target
@@ -44,7 +44,8 @@ class Verdict(NamedTuple):
     """What became of one request.
 
     `rejected` counts the items that an accepting endpoint refused (partial success). `unreachable` says that nobody
-    listens there, so that asking again at once is useless. `retry_after` is in seconds.
+    listens there, so that asking again at once is useless. `retry_after` is in seconds, and so is `interval`, after
+    which an endpoint would like to hear more.
     """
 
     accepted: bool
@@ -53,6 +54,7 @@ class Verdict(NamedTuple):
     retry_after: float | None = None
     rejected: int = 0
     unreachable: bool = False
+    interval: float | None = None
 
 
 class Connection:
@@ -102,7 +104,7 @@ class Connection:
         except Exception as error:  # e.g. a header that can't be encoded: asking again won't help
             return Verdict(False, why=type(error).__name__)
         if 200 <= response.status < 300:
-            return Verdict(True, rejected=_rejected(body))
+            return Verdict(True, rejected=_rejected(body), interval=_seconds(response.headers.get(pace.HEADER)))
         return Verdict(
             False,
             retry=response.status in _RETRYABLE,
@@ -209,13 +211,17 @@ def _reason(error: Exception) -> str:
 
 def _retry_after(value: str | None) -> float | None:
     """Seconds from a Retry-After header, which holds seconds or a date."""
-    if value is None:
-        return None
+    if value is None or (seconds := _seconds(value)) is not None:
+        return seconds if value is not None else None
     try:
-        seconds = float(value)
+        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except (TypeError, ValueError):
+        return None
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        seconds = float(value or "")
     except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (TypeError, ValueError):
-            return None
+        return None
     return max(seconds, 0.0) if math.isfinite(seconds) else None

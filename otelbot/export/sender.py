@@ -18,6 +18,7 @@ from otelbot.export.connection import Connection, Verdict
 
 if TYPE_CHECKING:
     from otelbot.export.outages import Outages
+    from otelbot.export.pace import Pace
     from otelbot.export.target import Target
 
 DropReason = Literal["queue_full", "refused", "undelivered"]
@@ -38,9 +39,10 @@ class Batch(NamedTuple):
 class Sender:
     """Sends the batches of one signal in order. All methods may be called from any thread; none raises."""
 
-    def __init__(self, target: Target, outages: Outages, max_bytes: int) -> None:
+    def __init__(self, target: Target, outages: Outages, max_bytes: int, pace: Pace | None = None) -> None:
         self.target = target
         self._outages = outages
+        self._pace = pace
         self._max_bytes = max_bytes
         self.sent = 0
         self.dropped: Counter[DropReason] = Counter()
@@ -171,6 +173,8 @@ class Sender:
                 self.dropped["refused"] += verdict.rejected if verdict.accepted else batch.items
                 self._sending = None
                 self._changed.notify_all()
+        if verdict.interval is not None and self._pace is not None:
+            self._pace.ask(verdict.interval)
         if verdict.accepted:
             self._outages.accepted(self.target, verdict.rejected)
         elif done:

@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from otelbot.alerts.channels import settings as channels
 from otelbot.doctor import Check
-from otelbot.stack import channels, checkfiles, env, files, machine, required, settings
+from otelbot.stack import checkfiles, env, files, machine, required, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -123,7 +123,9 @@ def try_channels(
     ] = None,
 ) -> None:
     """Send a test message through each alert channel, and say what came of it. Exit code 0 or 1."""
-    from otelbot.stack import channels, commands, env, notify
+    from otelbot.alerts.channels import settings as channels
+    from otelbot.alerts.channels.trial import try_channels as send_test
+    from otelbot.stack import commands, env
 
     _or_say(lambda: commands.require_stack(folder))
     values = _or_say(lambda: env.load(folder, os.environ))
@@ -137,7 +139,7 @@ def try_channels(
         typer.secho(f"✗ {problem.channel}: {problem.sentence}", fg="red")
     failed = bool(problems)
     sent = False
-    for outcome in notify.send(found, values, wanted):
+    for outcome in send_test(found, wanted, values.get("GRAFANA_URL", "").strip() or "http://localhost:3000"):
         sent = True
         failed |= not outcome.ok
         mark, colour = ("✓", "green") if outcome.ok else ("✗", "red")

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otelbot import __version__
-from otelbot.stack import channels, check, checkfiles, env, files, machine, mail, provisioning, required, settings
-from otelbot.stack.values import WrongError
+from otelbot.alerts.channels import mail
+from otelbot.alerts.channels import settings as channels
+from otelbot.alerts.channels.values import WrongError
+from otelbot.stack import check, checkfiles, env, files, machine, provisioning, required, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from otelbot.alerts.channels.settings import Channels
     from otelbot.doctor import Check
-    from otelbot.stack.channels import Channels
     from otelbot.stack.files import Manifest, Placed
 
 #: Which services read which folder: they are restarted when it has changed, which Compose does not see.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import yaml
 
-from otelbot.stack.values import is_port
+from otelbot.alerts.channels.values import is_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -11,24 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from otelbot.stack import quiet, templates
-from otelbot.stack.channels import MOST_CHATS, SEVERITIES
+from otelbot.alerts.channels import quiet
+from otelbot.alerts.channels.settings import MOST_CHATS, MUTED, SEVERITIES
+from otelbot.alerts.channels.webhook import SIGNATURE_HEADER, TIMESTAMP_HEADER
+from otelbot.stack import templates
 
 if TYPE_CHECKING:
-    from otelbot.stack.channels import Channels
+    from otelbot.alerts.channels.settings import Channels
 
 FOLDER = "grafana/provisioning/alerting"
 CONTACT_POINT = "otelbot"
 MUTE_TIMING = "otelbot-quiet-hours"
-#: What Grafana puts the webhook's HMAC and the time that it covers into.
-SIGNATURE_HEADER = "X-Grafana-Alerting-Signature"
-TIMESTAMP_HEADER = "X-Grafana-Alerting-Timestamp"
 
 _NOBODY = "otelbot-nobody"
 _EMAIL = "otelbot-email"
 _WEBHOOK = "otelbot-webhook"
 _HEADER = "# Written by `otelbot stack` from .env: what is changed here is kept, but then no longer follows .env.\n"
-_MUTED = {"warning", "info"}  # the others wake somebody: that is what they are for
 
 
 def render(channels: Channels) -> dict[str, str]:
@@ -63,7 +61,7 @@ def policies(channels: Channels) -> dict[str, Any]:
             "object_matchers": [["severity", "=", severity]],
             "repeat_interval": channels.cooldowns[severity],
         }
-        if severity in _MUTED:
+        if severity in MUTED:
             route["mute_time_intervals"] = [MUTE_TIMING]
         routes.append(route)
     policy = {

@@ -8,10 +8,10 @@ import shlex
 import stat
 from typing import TYPE_CHECKING
 
+from otelbot.alerts.channels.values import TOKEN, is_port, is_url
 from otelbot.doctor import Check
 from otelbot.stack import env, required
 from otelbot.stack.machine import PORTS
-from otelbot.stack.values import TOKEN, is_port, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -7,15 +7,20 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from otelbot.demo.waiting import PATIENCE
 from otelbot.signals import INSTRUMENTS
 
 TOKEN = re.compile(rb"\d{5,}(:|%3A)[A-Za-z0-9_-]{30,}")
@@ -109,11 +114,8 @@ def test_a_few_seconds(started, tmp_path):
         for metric in by_scope["metrics"]
     ]
     declared = {instrument.name: instrument for instrument in INSTRUMENTS}
-    # Nothing in the shop knows of otelbot, so it times no function of its own, and nobody asks for its health.
-    assert {metric["name"] for metric in metrics} == set(declared) - {
-        "telegram.bot.function.duration",
-        "otelbot.health.status",
-    }
+    # Nothing in the shop knows of otelbot, so it times no function of its own.
+    assert {metric["name"] for metric in metrics} == set(declared) - {"telegram.bot.function.duration"}
     for metric in metrics:
         instrument = declared[metric["name"]]
         assert metric.get("unit", "") == instrument.unit, instrument.name
@@ -166,3 +168,42 @@ def test_a_stack_that_is_not_there_is_one_sentence(started, tmp_path):
     assert program.returncode == 0
     assert errors.count("\n") == 1
     assert errors.startswith("otelbot demo: http://127.0.0.1:9 can't be reached")
+
+
+def test_the_page_shows_what_happens_and_its_port_may_be_taken(started):
+    demo = started(DEMO)
+    with socket.socket() as taken:
+        with suppress(OSError):  # somebody else has it: as well
+            taken.bind(("127.0.0.1", 8080))
+            taken.listen()
+        first = demo.stdout.readline()
+    page = re.fullmatch(r"dashboard: (http://127\.0\.0\.1:\d+)\n", first)[1]
+
+    def ask(path):
+        return json.loads(urllib.request.urlopen(f"{page}{path}", timeout=60).read())
+
+    for line in demo.stdout:
+        if "place_order" in line:
+            break
+    outcomes = until(lambda: {trace["outcome"] for trace in ask("/api/traces")["traces"]} >= {"handled", "error"})
+    assert outcomes
+    assert until(lambda: ask("/api/metrics")["cards"]["messages_processed"]["value"])
+    demo.send_signal(signal.SIGINT)
+    stdout, stderr = demo.communicate(timeout=60)
+    assert (demo.returncode, stderr) == (0, "")
+    assert f"The dashboard was at {page}" in stdout.replace("\n", " ")
+
+
+def until(look):
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return found
+
+
+def test_without_a_page(started):
+    demo = started([*DEMO, "--seconds", "1", "--no-dashboard"])
+    stdout, stderr = demo.communicate(timeout=90)
+    assert (demo.returncode, stderr) == (0, "")
+    assert "dashboard" not in stdout

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from otelbot.demo.otlp_json import from_otlp_json
+from otelbot.dashboard.otlp.json_form import from_otlp_json
 from otelbot.demo.otlp_views import LogView, MetricView, SpanView, logs_of, spans_of, update_metrics
 from otelbot.demo.processes import last_lines, running
 from otelbot.demo.waiting import PATIENCE

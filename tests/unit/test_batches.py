@@ -22,6 +22,7 @@ from otelbot.export.batches import Batches, Schedule
 from otelbot.export.connection import Verdict
 from otelbot.export.exporters import OtlpLogProcessor, OtlpSpanProcessor
 from otelbot.export.outages import Outages
+from otelbot.export.pace import Pace
 from otelbot.export.sender import Sender
 from otelbot.export.target import Target
 
@@ -34,6 +35,7 @@ class Endpoint:
 
     def __init__(self):
         self.payloads = []
+        self.interval = None
         self.open = threading.Event()
         self.open.set()
 
@@ -43,7 +45,7 @@ class Endpoint:
     def post(self, payload, timeout):
         self.open.wait(timeout)
         self.payloads.append(payload)
-        return Verdict(True)
+        return Verdict(True, interval=self.interval)
 
     def close(self):
         pass
@@ -73,9 +75,9 @@ def make(endpoint):
     made = []
 
     def make(delay=NEVER, batch=512, max_bytes=2**20, signal="traces", **bounds):
-        sender = Sender(Target(signal, "http://127.0.0.1:1"), Outages(), 2**24)
+        sender = Sender(Target(signal, "http://127.0.0.1:1"), Outages(), 2**24, pace := Pace())
         batches = Batches(
-            sender, lambda: Resource({"service.name": "shop"}), Schedule(delay, batch, **bounds), max_bytes
+            sender, lambda: Resource({"service.name": "shop"}), Schedule(delay, batch, **bounds), max_bytes, pace
         )
         made.append((batches, sender))
         return batches, sender
@@ -334,12 +336,31 @@ def test_what_can_not_be_encoded_is_counted_and_said_once_and_the_bot_goes_on(ma
     assert caplog.text.count("some of the traces can't be encoded") == 1
 
 
+def test_an_endpoint_that_asks_for_more_gets_it_sooner(make, endpoint):
+    batches, _ = make()
+    endpoint.interval = 1.0
+    batches.add(None, span("first"))
+    batches.hand_over()
+    until(endpoint.names)
+    batches.add(None, span("second"))
+    until(lambda: endpoint.names() == ["first", "second"])
+
+
+def test_a_delay_that_a_variable_sets_stays_whatever_an_endpoint_asks_for(make, endpoint):
+    batches, sender = make(fixed=True)
+    endpoint.interval = 1.0
+    batches.add(None, span("first"))
+    batches.hand_over()
+    until(lambda: sender.sent)
+    assert batches._delay() == NEVER
+
+
 @pytest.mark.parametrize(
     ("signal", "environ", "schedule"),
     [
         ("traces", {}, Schedule(5.0)),
         ("logs", {}, Schedule(1.0)),
-        ("traces", {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_BLRP_MAX_QUEUE_SIZE": "9"}, Schedule(0.1)),
+        ("traces", {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_BLRP_MAX_QUEUE_SIZE": "9"}, Schedule(0.1, fixed=True)),
         (
             "logs",
             {"OTEL_BLRP_MAX_QUEUE_SIZE": "90", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "50", "OTEL_BLRP_SCHEDULE_DELAY": ""},

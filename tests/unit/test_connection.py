@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from otelbot.demo.waiting import PATIENCE
 from otelbot.export.connection import Connection
 from otelbot.export.target import Target
 
@@ -74,3 +75,13 @@ def test_what_will_not_change_by_asking_again_at_once_is_known(server, monkeypat
     monkeypatch.delenv("NO_PROXY", raising=False)
     proxied = Connection(Target("traces", "http://collector.example:4318/v1/traces")).post(b"", timeout=5)
     assert (proxied.unreachable, proxied.why) == (True, "the proxy does not pass it on")
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("2", 2.0), ("0.5", 0.5), ("soon", None), ("nan", None), (None, None)])
+def test_an_endpoint_may_say_when_it_would_like_to_hear_more(server, header, seconds):
+    target, answer = server
+    more = f"otelbot-export-interval: {header}\r\n".encode() if header else b""
+    answer.append(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + more + b"\r\n")
+    connection = Connection(target)
+    assert connection.post(b"", timeout=PATIENCE).interval == seconds
+    connection.close()

@@ -8,16 +8,11 @@ import hashlib
 import hmac
 import json
 import shutil
-import socket
-import ssl
-import subprocess
-from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import web
-from aiosmtpd.smtp import SMTP, AuthResult
 
 from otelbot.demo.bot_api import BotApiServer
+from tests.integration.message_receivers import Hook, Mail
 from tests.integration.stack_command.runner import CHATS
 from tests.support import TOKEN
 
@@ -126,60 +121,6 @@ class Proxy:
         writer.close()
 
 
-class Mail:
-    """An SMTP server that takes mail after STARTTLS and a login, with a certificate for localhost."""
-
-    def __init__(self, folder):
-        self.certificate = folder / "certificate.pem"
-        key = folder / "key.pem"
-        subprocess.run(
-            [
-                *"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split(),
-                *f"-addext subjectAltName=DNS:localhost -keyout {key} -out {self.certificate}".split(),
-            ],
-            check=True,
-            capture_output=True,
-        )
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(self.certificate, key)
-        self.envelopes = []
-        self.refused = set()
-        self.encrypted = True
-        self.password = "hunter2"
-
-    async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802 - aiosmtpd's name
-        if address in self.refused:
-            return "550 not from you"
-        envelope.mail_from = address
-        return "250 OK"
-
-    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802 - aiosmtpd's name
-        if address in self.refused:
-            return "550 nobody of that name"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's name
-        self.envelopes.append(envelope)
-        return "250 taken"
-
-    def protocol(self):
-        def authenticate(server, session, envelope, mechanism, login):
-            return AuthResult(success=login.password == self.password.encode(), handled=False)
-
-        encryption = {"tls_context": self.context, "require_starttls": True} if self.encrypted else {}
-        return SMTP(
-            self, hostname="localhost", authenticator=authenticate, auth_require_tls=self.encrypted, **encryption
-        )
-
-    @asynccontextmanager
-    async def serve(self):
-        server = await asyncio.get_running_loop().create_server(self.protocol, "localhost", 0, family=socket.AF_INET)
-        async with server:
-            self.port = server.sockets[0].getsockname()[1]
-            yield self
-
-
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl missing, which makes the server's certificate")
 class TestEmail:
     @pytest.fixture
@@ -235,7 +176,7 @@ class TestEmail:
 
     async def test_a_server_without_encryption_gets_no_password(self, stack, mail):
         mail.encrypted = False
-        assert "offers no encryption that works, which Grafana insists on" in await stack.run("test-alert", code=1)
+        assert "offers no encryption that works, without which nothing is sent" in await stack.run("test-alert", code=1)
 
     async def test_a_wrong_password_is_said_and_not_shown(self, stack, mail):
         stack.set(SMTP_PASSWORD="s3cret")
@@ -262,32 +203,13 @@ class TestEmail:
         )
 
 
-class Hook:
-    """Takes POST requests; answers with what is in `answers`, then with 200."""
-
-    def __init__(self):
-        self.requests = []
-        self.answers = []
-
-    async def take(self, request):
-        self.requests.append((request.headers.copy(), await request.read()))
-        return web.Response(status=self.answers.pop(0) if self.answers else 200)
-
-
 class TestWebhook:
     @pytest.fixture
     async def hook(self, stack):
-        hook = Hook()
-        app = web.Application()
-        app.router.add_post("/hook", hook.take)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        await stack.run("init")
-        address = f"http://127.0.0.1:{runner.addresses[0][1]}/hook?key=hunter2"
-        stack.set(ALERT_WEBHOOK_URL=address, ALERT_WEBHOOK_SECRET="s3cret")
-        yield hook
-        await runner.cleanup()
+        async with Hook().serve() as hook:
+            await stack.run("init")
+            stack.set(ALERT_WEBHOOK_URL=f"{hook.url}?key=hunter2", ALERT_WEBHOOK_SECRET="s3cret")
+            yield hook
 
     async def test_it_gets_grafanas_json_with_grafanas_signature(self, stack, hook):
         assert (await stack.run("test-alert")).strip() == "✓ webhook: the server answers 200"

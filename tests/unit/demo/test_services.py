@@ -73,7 +73,7 @@ async def test_quotes():
 async def test_failed_start_leaves_nothing(folder, monkeypatch):
     with socket.socket() as occupant:
         occupant.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(services, "_free_port", lambda: occupant.getsockname()[1])
+        monkeypatch.setattr(services, "free_port", lambda: occupant.getsockname()[1])
         for service in (postgres, redis_server):
             with pytest.raises(ServiceError, match="did not start"):
                 async with service():

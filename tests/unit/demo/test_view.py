@@ -120,6 +120,21 @@ async def test_screen(traces, metrics, width):
     assert "message brew" in text_of(screen) or view.summary()
 
 
+async def test_the_page_is_named_before_during_and_after(traces, metrics):
+    page, receiver = "http://127.0.0.1:8080", OtlpReceiver()
+    plain = console(80, terminal=False)
+    with View(plain, receiver, page) as view:
+        fill(view, receiver, traces, metrics)
+    assert text_of(plain).startswith(f"dashboard: {page}\n")
+    picture = console(80, terminal=False)
+    picture.print(View(console(80, terminal=True), receiver, page)._screen(), height=30)
+    lines = text_of(picture).splitlines()
+    assert len(lines) == 30
+    assert f"dashboard: {page}" in lines[1]
+    plain.print(view.summary())
+    assert f"The dashboard was at {page}" in text_of(plain)
+
+
 async def test_what_there_is_no_room_for_is_said(traces, metrics):
     screen, receiver = console(80, terminal=True), OtlpReceiver()
     view = View(screen, receiver)

@@ -15,7 +15,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otelbot.stack import checkfiles, env, mail
+from otelbot.alerts.channels import mail
+from otelbot.stack import checkfiles, env
 from otelbot.stack.commands import _READERS, PROFILES
 from otelbot.stack.machine import PORTS
 

@@ -9,10 +9,11 @@ import jsonschema
 import pytest
 import yaml
 
-from otelbot.stack import channels, checkfiles, formats, provisioning, templates
-from otelbot.stack.channels import MOST_CHATS
+from otelbot.alerts.channels import settings as channels
+from otelbot.alerts.channels.settings import MOST_CHATS
+from otelbot.stack import checkfiles, formats, provisioning, templates
 from tests.support import KEY
-from tests.unit.stack.test_channels import EMAIL, EVERYTHING, TELEGRAM, WEBHOOK
+from tests.unit.alerts.test_channels import EMAIL, EVERYTHING, TELEGRAM, WEBHOOK
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "grafana" / "provisioning"

@@ -10,7 +10,7 @@ import pytest
 
 from otelbot.stack import machine, required, settings
 from otelbot.stack.files import packaged
-from tests.unit.stack.test_channels import PERSIAN
+from tests.unit.alerts.test_channels import PERSIAN
 
 ROOT = Path(__file__).parents[3]
 

@@ -1,0 +1,1 @@
+"""The page's web server and its JSON API, docs/dashboard-api.md."""
