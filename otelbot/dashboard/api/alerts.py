@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from otelbot.alerts.embedded_rules import RULES_OF_THE_EMBEDDED
+from otelbot.alerts.runbook import runbook
 from otelbot.dashboard.api import parameters
 from otelbot.dashboard.api.answers import answer
 from otelbot.dashboard.api.parameters import Refused
@@ -25,6 +27,21 @@ class Alerts(Protocol):
     def history(self, limit: int) -> dict[str, Any]: ...
     async def silence(self, uid: str, labels: Mapping[str, str] | None, seconds: float) -> None: ...
     async def unsilence(self, uid: str, labels: Mapping[str, str] | None) -> None: ...
+
+
+async def runbook_of(request: web.Request) -> web.Response:
+    """Answer with what to do about an alert."""
+    uid = request.match_info["uid"]
+    rule = next((rule for rule in RULES_OF_THE_EMBEDDED if rule.uid == uid), None)
+    if rule is None:
+        raise Refused("There is no such alert.", 404)
+    try:
+        text = runbook(rule)
+    except OSError:
+        raise Refused(
+            "This installation has no runbooks: install otelbot from a wheel, or see docs/runbooks.", 404
+        ) from None
+    return answer({"uid": uid, "title": rule.title._asdict(), "text": text})
 
 
 async def silence(request: web.Request, alerts: Alerts) -> web.Response:

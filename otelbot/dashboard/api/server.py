@@ -65,6 +65,7 @@ def page_app(store: Store, alerts: Alerts, options: PageOptions) -> web.Applicat
     get("/api/errors", partial(api.search, telemetry.find_errors))
     get("/api/alerts", api.alerts)
     get("/api/alerts/history", api.history)
+    get("/api/runbooks/{uid}", alerts_api.runbook_of)
     post("/api/alerts/silence", partial(alerts_api.silence, alerts=alerts))
     app.router.add_delete("/api/alerts/silence", partial(alerts_api.unsilence, alerts=alerts))
     post("/api/clear", api.clear)

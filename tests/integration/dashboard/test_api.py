@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from otelbot import __version__, signals
+from otelbot.alerts.embedded_rules import RULES_OF_THE_EMBEDDED
 from otelbot.dashboard.api import live
 from otelbot.demo.waiting import PATIENCE
 from tests.integration.dashboard.pages import BOT, counter, gauge, histogram, page
@@ -396,3 +397,9 @@ async def test_listeners_do_not_hold_the_server_open(tmp_path):
 
 async def anext_(iterator):
     return await iterator.__anext__()
+
+
+async def test_every_alert_has_its_runbook(web):
+    for rule in RULES_OF_THE_EMBEDDED:
+        assert (await web.get(f"/api/runbooks/{rule.uid}"))["text"].startswith("# ")
+    await web.get("/api/runbooks/..%2FREADME", status=404)

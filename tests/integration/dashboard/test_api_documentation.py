@@ -27,6 +27,7 @@ EXAMPLES = {
 PATHS = {
     "/api/panels/{page}": "/api/panels/updates",
     "/api/traces/{trace_id}": f"/api/traces/{telemetry.trace_id(1)}",
+    "/api/runbooks/{uid}": "/api/runbooks/otelbot-memory-high",
     "/api/v1/query": "/api/v1/query?query=process_memory_usage_bytes",
 }
 
