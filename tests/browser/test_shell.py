@@ -154,6 +154,13 @@ async def test_a_range_and_a_service_stay_from_page_to_page(bot, visit):
     await expect(page.get_by_role("heading", level=1)).to_have_text("Traces")
 
 
+async def test_an_alert_says_what_to_do_about_it(bot, visit):
+    page = await visit("/alerts")
+    await page.locator(".rules summary").first.click()
+    await page.locator(".rules").get_by_role("button", name="What to do").first.click()
+    await expect(page.get_by_role("dialog").locator("pre")).to_contain_text("#")
+
+
 async def test_what_the_api_refuses_is_told_in_a_sentence(bot, visit):
     await bot.update()
     page = await visit("/", expected=("503",))

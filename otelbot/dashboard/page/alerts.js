@@ -5,7 +5,7 @@ import { h, put, sync } from "./dom.js";
 import { ago, figure, inUnit, seconds, time, when } from "./format.js";
 import { icon } from "./icons.js";
 import { known, t, told } from "./texts.js";
-import { badge, code, nothing, toast } from "./widgets.js";
+import { badge, code, dialog, nothing, toast } from "./widgets.js";
 
 const SILENCES = [1, 8, 24]; // hours
 const HISTORY = 100;
@@ -107,14 +107,17 @@ export const alerts = {
       );
     }
 
+    async function showRunbook(alert) {
+      try {
+        const { title, text } = await get(`/api/runbooks/${encodeURIComponent(alert.uid)}`);
+        dialog(told(title), h("pre", { class: "runbook", dir: "ltr", tabindex: "0" }, text));
+      } catch (error) {
+        failed(error);
+      }
+    }
+
     const runbook = (alert) =>
-      h(
-        "span",
-        { class: "muted" },
-        t("alerts.runbook"),
-        " ",
-        h("code", { dir: "ltr" }, `docs/runbooks/${alert.runbook}`),
-      );
+      h("button", { type: "button", class: "button", onclick: () => showRunbook(alert) }, t("alerts.runbook"));
 
     function rule(alert) {
       return h(

@@ -49,16 +49,17 @@ export function ticks(low, top, unit) {
   return values;
 }
 
-/** The lowest and highest value drawn; areas are stacked. */
-function extent(panel, series) {
+/** The lowest and highest value drawn; areas and bars are stacked. */
+export function extent(panel, series) {
   let low = 0;
   let high = 0;
   const stacked = new Map();
+  const stacks = panel.kind === "area" || panel.kind === "bar";
   for (const { points } of series) {
     for (const [at, value] of points) {
       if (!Number.isFinite(value)) continue;
-      const sum = panel.kind === "area" ? (stacked.get(at) ?? 0) + value : value;
-      if (panel.kind === "area") stacked.set(at, sum);
+      const sum = stacks ? (stacked.get(at) ?? 0) + value : value;
+      if (stacks) stacked.set(at, sum);
       low = Math.min(low, sum);
       high = Math.max(high, sum);
     }

@@ -66,7 +66,10 @@ ORDER BY failed.seq DESC, spans.start DESC
 """
 
 _frame = re.compile(r'^\s*File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<function>\S+)', re.MULTILINE)
-_of_a_library = re.compile(r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib[/\\]python3|^<frozen")
+#: Also otelbot's own, which is elsewhere where it is installed from a checkout.
+_of_a_library = re.compile(
+    r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib[/\\]python3|^<frozen|[/\\]otelbot[/\\](?:instrumentation|tuning)[/\\]"
+)
 
 
 @dataclass

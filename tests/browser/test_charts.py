@@ -1,0 +1,36 @@
+"""What charts are drawn with: axes that hold all that is stacked, and round numbers beside them."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = [pytest.mark.needs("browser"), pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest.mark.parametrize(("kind", "top"), [("bar", 5), ("area", 5), ("line", 3)])
+async def test_the_axis_holds_what_is_stacked(visit, kind, top):
+    page = await visit("/compare")
+    series = [{"points": [[1000, 2], [2000, None]]}, {"points": [[1000, 3], [2000, 1]]}]
+    found = await page.evaluate(
+        "async ([panel, series]) => (await import('/static/charts.js')).extent(panel, series)",
+        [{"kind": kind, "unit": "count"}, series],
+    )
+    assert found == [0, top]
+
+
+@pytest.mark.parametrize(
+    ("low", "top", "unit", "expected"),
+    [
+        (0, 900, "per_minute", [0, 250, 500, 750, 1000]),
+        (0, 3, "count", [0, 1, 2, 3]),
+        (0, 0.003, "seconds", [0, 0.001, 0.002, 0.003]),
+        (0, 380 * 2**20, "bytes", [0, 128 * 2**20, 256 * 2**20, 384 * 2**20]),
+        (0, 1, "count", [0, 1]),
+    ],
+)
+async def test_ticks_are_round(visit, low, top, unit, expected):
+    page = await visit("/compare")
+    found = await page.evaluate(
+        "async ([low, top, unit]) => (await import('/static/charts.js')).ticks(low, top, unit)", [low, top, unit]
+    )
+    assert found == pytest.approx(expected)
