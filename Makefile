@@ -17,7 +17,7 @@ test: $(VENV)/.dev
 
 # The oldest supported aiogram, in an environment of its own; what never meets aiogram is left to `make test`.
 test-oldest: $(VENV)-oldest/.dev
-	$(VENV)-oldest/bin/python -m pytest $(PARALLEL) tests/integration --ignore tests/integration/stack_command $(ARGS)
+	$(VENV)-oldest/bin/python -m pytest $(PARALLEL) tests/integration $(patsubst %,--ignore tests/integration/%,stack_command alerts dashboard) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
