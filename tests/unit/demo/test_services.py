@@ -18,8 +18,11 @@ from otelbot.demo import services
 from otelbot.demo.services import ServiceError, postgres, quotes, redis_server
 
 
+@pytest.fixture
 def children():
-    return [child.pid for child in psutil.Process().children(recursive=True)]
+    """Return what tells the processes that this one has begun since: other tests may keep some, such as a browser."""
+    known = set(psutil.Process().children(recursive=True))
+    return lambda: [child.pid for child in psutil.Process().children(recursive=True) if child not in known]
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +35,7 @@ def folder(monkeypatch):
         yield made
 
 
-async def test_postgres(folder):
+async def test_postgres(folder, children):
     async with postgres() as dsn:
         connection = await asyncpg.connect(dsn)
         assert await connection.fetchval("SELECT 6 * 7") == 42
@@ -40,7 +43,7 @@ async def test_postgres(folder):
     assert (children(), list(folder.iterdir())) == ([], [])
 
 
-async def test_postgres_stops_while_clients_are_connected():
+async def test_postgres_stops_while_clients_are_connected(children):
     async with postgres() as dsn:
         connection = await asyncpg.connect(dsn)
     assert children() == []
@@ -48,7 +51,7 @@ async def test_postgres_stops_while_clients_are_connected():
     assert connection.is_closed()
 
 
-async def test_redis(folder):
+async def test_redis(folder, children):
     async with redis_server() as url:
         client = redis.asyncio.from_url(url)
         await client.set("tea", "green")
@@ -70,7 +73,7 @@ async def test_quotes():
             assert response.status in {400, 503}
 
 
-async def test_failed_start_leaves_nothing(folder, monkeypatch):
+async def test_failed_start_leaves_nothing(folder, monkeypatch, children):
     with socket.socket() as occupant:
         occupant.bind(("127.0.0.1", 0))
         monkeypatch.setattr(services, "free_port", lambda: occupant.getsockname()[1])
@@ -81,7 +84,7 @@ async def test_failed_start_leaves_nothing(folder, monkeypatch):
     assert (children(), list(folder.iterdir())) == ([], [])
 
 
-async def test_failing_block_stops_the_server():
+async def test_failing_block_stops_the_server(children):
     with pytest.raises(KeyError):
         async with redis_server():
             raise KeyError
