@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from otelbot.alerts.channels.settings import Channels
+    from collections.abc import Iterable
+
+    from otelbot.alerts.channels.settings import Channels, Problem
+    from otelbot.dashboard.settings import Settings
 
 app = typer.Typer(
     name="alerts",
@@ -68,8 +71,12 @@ def list_rules(folder: Folder = None, as_json: AsJson = False) -> None:
             typer.secho(
                 f"          {each['state']} since {since} {_labels(each['labels'])}", fg=_COLOURS[each["state"]]
             )
-    told = f"Messages go to {', '.join(channels.names)}." if channels.names else _no_channel()
-    typer.echo(f"\n{told}")
+    typer.echo("")
+    _say_problems(channels.problems)
+    if channels.names:
+        typer.echo(f"Messages go to {', '.join(channels.names)}.")
+    elif not any(problem.channel for problem in channels.problems):
+        typer.echo(_no_channel())
 
 
 @app.command("test")
@@ -81,20 +88,21 @@ def try_out(
     """Send a test message through each channel that is set, and say what came of it. Exit code 0 or 1."""
     from otelbot.alerts.channels.trial import try_channels
 
+    page = _page()
+
     wanted = tuple(channel or ())
     for name in wanted:
         if name not in {"telegram", "email", "webhook"}:
             _fail(f"--channel {name}: it is one of telegram, email, webhook")
     channels = _channels()
-    problems = [each for each in channels.problems if each.channel and (not wanted or each.channel in wanted)]
-    for problem in problems:
-        typer.secho(f"✗ {problem.channel}: {problem.sentence}", fg="red")
+    problems = [each for each in channels.problems if not wanted or each.channel in {"", *wanted}]
+    _say_problems(problems)
     failed, sent = bool(problems), False
-    for outcome in try_channels(channels, wanted, "http://127.0.0.1:8080"):
+    for outcome in try_channels(channels, wanted, page):
         sent, failed = True, failed or not outcome.ok
         mark, colour = ("✓", "green") if outcome.ok else ("✗", "red")
         typer.secho(f"{mark} {outcome.channel}: {outcome.detail}", fg=colour)
-    if not sent and not problems:
+    if not sent and not any(problem.channel for problem in problems):
         _fail(_no_channel())
     raise typer.Exit(1 if failed else 0)
 
@@ -138,13 +146,29 @@ def _channels() -> Channels:
     return read(os.environ)
 
 
+def _say_problems(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        about = f"{problem.channel}: " if problem.channel else ""
+        typer.secho(f"✗ {about}{problem.sentence}", fg="red")
+
+
 def _folder(given: Path | None) -> Path:
+    return _settings().folder if given is None else given
+
+
+def _page() -> str:
+    """Return where the dashboard's page is, as far as the variables say."""
+    from otelbot.dashboard.serve import url
+
+    settings = _settings()
+    return url(settings.host, settings.port)
+
+
+def _settings() -> Settings:
     from otelbot.dashboard.settings import Settings, SettingsError
 
-    if given is not None:
-        return given
     try:
-        return Settings.from_environ(os.environ).folder
+        return Settings.from_environ(os.environ)
     except SettingsError as error:
         _fail(str(error))
 

@@ -11,6 +11,29 @@ from otelbot.alerts.rule import Text
 if TYPE_CHECKING:
     from otelbot.alerts.rule import Rule
 
+# Its description names what there is to look at: a page here, a dashboard in Grafana.
+_ERROR_RATE = replace(
+    rules.ERROR_RATE,
+    description=Text(
+        "The limit is 10 a minute. The page Errors shows which they are and where they come from.",
+        "حد مجاز ۱۰ خطا در دقیقه است. صفحهٔ «خطاها» نوع و منشأ آن‌ها را نشان می‌دهد.",
+    ),
+)
+_SLOW_UPDATES = replace(
+    rules.SLOW_UPDATES,
+    description=Text(
+        rules.SLOW_UPDATES.description.en,
+        "حد مجاز ۵ ثانیه است (صدک ۹۵ در ۵ دقیقه)."
+        " صفحهٔ «آپدیت‌ها و هندلرها» نشان می‌دهد کدام هندلر کند است و ردهای آن علت را.",
+    ),
+)
+_TELEMETRY_DROPPED = replace(
+    rules.TELEMETRY_DROPPED,
+    description=Text(
+        "Within 5 minutes: the dashboard was away for longer than the bot's memory lasts, or refuses what comes.",
+        "در ۵ دقیقه: داشبورد بیش از گنجایش حافظهٔ ربات در دسترس نبوده یا داده‌ها را نمی‌پذیرد.",
+    ),
+)
 _TELEMETRY_MISSING = replace(
     stack_rules.TELEMETRY_MISSING,
     description=Text(
@@ -20,6 +43,7 @@ _TELEMETRY_MISSING = replace(
         " اکنون هشدار دیگری دربارهٔ ربات‌ها کار نمی‌کند.",
     ),
 )
+_IN_OTHER_WORDS = {rule.uid: rule for rule in (_ERROR_RATE, _SLOW_UPDATES, _TELEMETRY_DROPPED)}
 _OF_THE_STACK = {
     each.uid
     for each in (
@@ -32,7 +56,7 @@ _OF_THE_STACK = {
 }
 
 RULES_OF_THE_EMBEDDED: tuple[Rule, ...] = (
-    *(rule for rule in rules.RULES if rule.uid not in _OF_THE_STACK),
+    *(_IN_OTHER_WORDS.get(rule.uid, rule) for rule in rules.RULES if rule.uid not in _OF_THE_STACK),
     _TELEMETRY_MISSING,
 )
 #: Makes sense only once there was a bot: before the first one it would greet everybody who tries the dashboard.

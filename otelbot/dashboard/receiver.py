@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import math
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from otelbot.dashboard.store import Store
 
 _RETRY_UNWRITABLE = 5.0  # s
+#: Seconds that a body may take to come: what has come of it keeps others out.
+_BODY_TAKES = 30.0
 #: Seconds: who looks at the page sees what happens now. otelbot's exporter follows it.
 _LIVE = {pace.HEADER: "2"}
 
@@ -54,8 +57,10 @@ class _Receiver:
             return _refused(415, f"the content type is neither {PROTOBUF} nor {JSON}", in_json)
         encoding = request.headers.get("Content-Encoding", "")
         try:
-            body = await self._body(request)
+            body = await asyncio.wait_for(self._body(request), _BODY_TAKES)
             added = await self._store.add(signal, body, encoding, in_json=in_json)
+        except asyncio.TimeoutError:
+            return _refused(408, f"the body took longer than {_BODY_TAKES:g} s", in_json, {"Connection": "close"})
         except TooLargeError as error:
             return _refused(413, str(error), in_json)
         except MalformedError as error:

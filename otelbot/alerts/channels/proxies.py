@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 #: How the services call the machine that they run on; there it is itself.
 _THIS_MACHINE = "host.docker.internal"
+
+# Its warnings have whole addresses, and Telegram's hold the token.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class Web:

@@ -6,7 +6,9 @@ import base64
 import contextlib
 import smtplib
 import ssl
+from email.header import Header
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from typing import TYPE_CHECKING, Any
 
 from otelbot.alerts.channels.outcome import Result, Status, reason
@@ -15,6 +17,19 @@ if TYPE_CHECKING:
     from otelbot.alerts.channels.mail import Email
 
 _TIMEOUT = 15.0
+
+
+class _Policy(EmailPolicy):
+    """Python's, which before 3.12.4 loses a space where a subject in another script needs a second line.
+
+    https://github.com/python/cpython/issues/92081
+    """
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        if name != "Subject" or self.utf8 or str(value).isascii():
+            return super().fold_binary(name, value)
+        encoded = Header(str(value), "utf-8", header_name=name).encode(linesep=self.linesep)
+        return f"{name}: {encoded}{self.linesep}".encode("ascii")
 
 
 class _Began:
@@ -58,7 +73,7 @@ def send(email: Email, subject: str, text: str) -> Result:
 
 
 def _mail(email: Email, subject: str, text: str) -> EmailMessage:
-    message = EmailMessage()
+    message = EmailMessage(_Policy())
     message["Subject"] = subject
     message["From"] = email.sender
     message["To"] = ", ".join(email.to)

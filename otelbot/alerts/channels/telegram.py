@@ -9,15 +9,19 @@ import urllib3
 
 from otelbot.alerts.channels import proxies
 from otelbot.alerts.channels.outcome import Result, of_answer, of_error, reason
+from otelbot.alerts.channels.values import is_url
 
 if TYPE_CHECKING:
     from otelbot.alerts.channels.settings import Chat, Telegram
 
 _LONGEST_WAIT = 3600.0
+_NO_ADDRESS = "TELEGRAM_API_URL is not an http:// or https:// address: write the whole one"
 
 
 def send(http: proxies.Web, bot: Telegram, chat: Chat, text: str) -> Result:
     """:param text: in Telegram's HTML."""
+    if not is_url(bot.api):
+        return Result("refused", _NO_ADDRESS)
     body: dict[str, Any] = {
         "chat_id": chat.id,
         "text": text,
@@ -31,7 +35,7 @@ def send(http: proxies.Web, bot: Telegram, chat: Chat, text: str) -> Result:
     except urllib3.exceptions.ProxyError as error:
         return Result(of_error(error), proxies.unreachable(reason(error)))
     except urllib3.exceptions.LocationValueError as error:
-        return Result(of_error(error), "TELEGRAM_API_URL is not an address: write the whole one")
+        return Result(of_error(error), _NO_ADDRESS)
     except urllib3.exceptions.HTTPError as error:
         return Result(
             of_error(error), f"Telegram can't be reached ({reason(error)}): mend the network, or set ALERT_PROXY"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
 from otelbot.dashboard.api.parameters import Refused
+from otelbot.dashboard.settings import is_loopback
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -35,17 +35,6 @@ class PageOptions:
             raise ValueError(f"a page on {self.host} needs a token: set OTELBOT_DASHBOARD_TOKEN")
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether a host, without its port, is this machine's own and no other's: a name or an address."""
-    name = host.lower().rstrip(".").strip("[]")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def guard(options: PageOptions) -> Middleware:
     """Return the middleware that turns away who may not see the page, or not change anything."""
 
@@ -57,7 +46,7 @@ def guard(options: PageOptions) -> Middleware:
             return _let_in(request, given, options.token)
         elif not _knows(request, options.token):
             raise Refused(_UNKNOWN, 401)
-        if request.method not in {"GET", "HEAD"} and not request.path.startswith("/api/v1/"):
+        if request.method in {"POST", "DELETE"} and not request.path.startswith("/api/v1/"):
             _require_own_page(request)
         return await handler(request)
 
@@ -66,11 +55,8 @@ def guard(options: PageOptions) -> Middleware:
 
 def _require_loopback(request: web.Request) -> None:
     """Refuse a page of the web whose name its owner has made lead to this machine (DNS rebinding)."""
-    try:
-        host = urlsplit(f"//{request.host}").hostname or ""
-    except ValueError:
-        host = ""
-    if not is_loopback(host):
+    host = (_address(f"//{request.host}").hostname or "").rstrip(".")
+    if not (is_loopback(host) or host.endswith(".localhost")):
         raise Refused(
             "This page answers to localhost only; to reach it by another name set OTELBOT_DASHBOARD_TOKEN.", 403
         )
@@ -105,5 +91,13 @@ def _require_own_page(request: web.Request) -> None:
     if request.content_type != "application/json":
         raise Refused("A change needs the header Content-Type: application/json.", 415)
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+    if origin is not None and _address(origin).netloc.lower() != request.host.lower():
         raise Refused("A change must come from this page itself.", 403)
+
+
+def _address(given: str) -> SplitResult:
+    """Return the parts of a URL, all of them empty where it is none."""
+    try:
+        return urlsplit(given)
+    except ValueError:
+        return urlsplit("")

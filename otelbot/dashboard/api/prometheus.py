@@ -60,7 +60,14 @@ async def query_range(request: web.Request, reader: Reader) -> web.Response:
 
 
 async def _given(request: web.Request) -> Mapping[str, Any]:
-    return await request.post() if request.method == "POST" else request.query
+    if request.method != "POST":
+        return request.query
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise Refused("The parameters of a POST are sent as application/x-www-form-urlencoded.", 415)
+    try:
+        return await request.post()
+    except (ValueError, LookupError):
+        raise Refused("The body is no form, or not in the charset that it names.") from None
 
 
 def _expr(given: Mapping[str, Any]) -> str:

@@ -86,9 +86,10 @@ async def _file(name: str) -> web.Response:
 
 def _read(name: str) -> bytes | None:
     """Return a file of the page; None for any other, wherever its name leads."""
-    if "\0" in name:
+    try:
+        path = (_PAGE / name).resolve()
+        if not path.is_relative_to(_PAGE.resolve()) or path.suffix not in _TYPES or not path.is_file():
+            return None
+        return path.read_bytes()
+    except (OSError, ValueError):  # too long a name, or one with NUL
         return None
-    path = (_PAGE / name).resolve()
-    if not path.is_relative_to(_PAGE.resolve()) or path.suffix not in _TYPES or not path.is_file():
-        return None
-    return path.read_bytes()

@@ -36,6 +36,8 @@ _RESPONSES: dict[str, tuple[type[Message], str]] = {
     "metrics": (ExportMetricsServiceResponse, "rejected_data_points"),
     "logs": (ExportLogsServiceResponse, "rejected_log_records"),
 }
+#: Of one body: each costs a copy of what comes after it.
+_MOST_MEMBERS = 100
 #: zlib's window bits; deflate is the zlib format, but some send it without its header.
 _ENCODINGS = {"gzip": (31,), "deflate": (15, -15)}
 
@@ -90,7 +92,7 @@ def decompressed(body: bytes, encoding: str) -> bytes:
 def _inflated(body: bytes, bits: int) -> bytes:
     parts = []
     left = LARGEST
-    while True:  # a gzip file can be several, one after the other
+    for _ in range(_MOST_MEMBERS):  # a gzip file can be several, one after the other
         stream = zlib.decompressobj(bits)
         part = stream.decompress(body, left + 1)
         left -= len(part)
@@ -102,6 +104,7 @@ def _inflated(body: bytes, bits: int) -> bytes:
         body = stream.unused_data
         if not body or bits != 31:
             return b"".join(parts)
+    raise MalformedError(f"the body is of more than {_MOST_MEMBERS} gzip files, one after the other")
 
 
 def answered(signal: str, *, rejected: int = 0, reason: str = "", in_json: bool) -> bytes:

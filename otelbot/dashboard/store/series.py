@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otelbot.dashboard.promql import Series
 from otelbot.dashboard.store import naming, rows
+from otelbot.dashboard.store.intake.ids import NOTED_EACH
 
 if TYPE_CHECKING:
     import sqlite3
@@ -263,7 +264,9 @@ def services(db: sqlite3.Connection) -> list[dict[str, Any]]:
     for row in db.execute(_SERVICES):
         key = (row["service"], row["instance"])
         before = found.get(key, {})
-        seen = max(row["last"] // 1_000_000, row["newest"] or 0, before.get("last_seen", 0))
+        # `last` is by our clock and noted once a minute; what is newer is by the sender's, which may be ahead.
+        noted = row["last"] // 1_000_000
+        seen = max(noted, min(row["newest"] or 0, noted + NOTED_EACH // 1_000_000), before.get("last_seen", 0))
         found[key] = {
             "service": row["service"],
             "instance": row["instance"],

@@ -130,8 +130,9 @@ class Writer(threading.Thread):
                 try:
                     outcomes.append((job, self._do(db, job)))
                 except Exception as error:
-                    if isinstance(error, sqlite3.Error) and (isinstance(job, Request) or files.is_corrupt(error)):
-                        raise  # the database's fault, not the job's
+                    of_database = isinstance(error, sqlite3.OperationalError) and isinstance(job, Request)
+                    if of_database or files.is_corrupt(error):
+                        raise  # not the job's fault; a row that breaks a rule of its table is
                     self._undo(db)
                     if isinstance(job, Request):
                         if not isinstance(error, MalformedError):

@@ -11,6 +11,7 @@ from otelbot.alerts.rules import DATABASE_DOWN, MEMORY_HIGH
 from otelbot.demo.bot_api import BotApiServer
 from otelbot.demo.waiting import PATIENCE
 from tests.integration.alerts.bench import Bench
+from tests.integration.message_receivers import Hook
 from tests.support import KEY, OTELBOT, TOKEN, clean_environ
 
 
@@ -66,6 +67,12 @@ class TestList:
         assert memory["active"][0]["state"] == "firing"
         assert found["channels"] == ["telegram"]
 
+    async def test_a_channel_that_is_set_wrongly_is_not_called_unset(self, environ):
+        said = await otelbot(environ | {"ALERT_TELEGRAM_CHATS": "me", "ALERT_LANGUAGE": "de"}, "list")
+        assert "✗ telegram: ALERT_TELEGRAM_CHATS has 'me'" in said
+        assert "✗ ALERT_LANGUAGE='de' is not a language" in said
+        assert "No channel is set" not in said
+
     async def test_a_file_that_is_none(self, environ, tmp_path):
         (tmp_path / "alerts.sqlite").write_bytes(b"no database" * 100)
         said = await otelbot(environ, "list", "--folder", str(tmp_path), code=1)
@@ -109,3 +116,21 @@ class TestTest:
         nothing = {"ALERT_TELEGRAM_CHATS": "", "ALERT_TELEGRAM_TOKEN": ""}
         assert "No channel is set: set ALERT_TELEGRAM_TOKEN" in await otelbot(environ | nothing, "test", code=1)
         assert "it is one of telegram, email, webhook" in await otelbot(environ, "test", "--channel", "fax", code=1)
+
+    @pytest.mark.parametrize("url", ["127.0.0.1:8081", "http://[::1", "ftp://127.0.0.1", "http://a..b"])
+    async def test_a_bot_api_server_whose_address_is_none(self, environ, url):
+        said = await otelbot(environ | {"TELEGRAM_API_URL": url}, "test", code=1)
+        address = "an http:// or https:// address: write the whole one"
+        assert said.strip() == f"✗ telegram 55: TELEGRAM_API_URL is not {address}"
+
+    async def test_a_setting_of_all_channels_that_is_wrong(self, environ, telegram):
+        said = await otelbot(environ | {"ALERT_COOLDOWN_ERROR": "often"}, "test", code=1)
+        assert "✗ ALERT_COOLDOWN_ERROR='often' is not a duration" in said
+        assert "✓ telegram 55: sent" in said
+
+    async def test_the_webhook_is_told_where_the_page_is(self, environ):
+        async with Hook().serve() as hook:
+            own = {"ALERT_WEBHOOK_URL": hook.url, "OTELBOT_DASHBOARD_PORT": "18080"}
+            await otelbot(environ | own, "test", "--channel", "webhook")
+        [(_, body)] = hook.requests
+        assert json.loads(body)["externalURL"] == "http://127.0.0.1:18080"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -314,6 +315,23 @@ class TestFaults:
         assert "does not know the token" in caplog.text
         assert KEY not in caplog.text
         assert KEY not in json.dumps(bench.alerts.overview()["problems"])
+
+    async def test_no_secret_is_in_the_log_where_the_answer_is_malformed(self, bench, caplog):
+        async def answer(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n{}")
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            bench.environ["TELEGRAM_API_URL"] = f"http://127.0.0.1:{port}"
+            await bench.restart()
+            bench.set(DATABASE_DOWN, 3, **POSTGRES)
+            await bench.pass_to(30)
+        assert bench.notified("firing") == {"telegram 55": "sent"}
+        assert KEY not in caplog.text
 
 
 class TestHeldBack:

@@ -126,6 +126,7 @@ async def test_health_is_of_the_bots_and_of_the_dashboard(web):
 async def test_health_fails_for_probes_where_a_bot_is_unhealthy(web):
     await web.fed.send("metrics", gauge(signals.HEALTH_STATUS, 0, check="database"), resource=BOT)
     assert (await web.get("/api/health", status=503))["status"] == "unhealthy"
+    assert (await web.get("/api/health", ok="200"))["status"] == "unhealthy"
 
 
 async def test_a_trace_is_found_and_opened(web):
@@ -331,6 +332,22 @@ async def test_prometheus_own_api_answers_as_prometheus_does(web):
     assert series["values"][-1][1] == "70000000"
     wrong = await web.get("/api/v1/query", status=400, query="up{")
     assert (wrong["status"], wrong["errorType"]) == ("error", "bad_data")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("multipart/form-data; boundary=x", b"--x\r\nbad", 415),
+        ("multipart/form-data", b"", 415),
+        ("application/x-www-form-urlencoded; charset=nonsense", b"query=1", 400),
+        ("application/x-www-form-urlencoded", b"query=%ff&time=\xff", 400),
+    ],
+)
+async def test_a_form_that_is_none_is_refused_with_one_sentence(web, kind, body, status):
+    async with web.client.post("/api/v1/query", data=body, headers={"Content-Type": kind}) as response:
+        answer = await response.json()
+        assert (response.status, answer["status"]) == (status, "error"), answer
+        assert answer["error"].endswith(".")
 
 
 async def events(response):

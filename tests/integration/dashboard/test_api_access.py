@@ -31,7 +31,7 @@ async def status(client, path="/api/health", method="GET", **options):
         return response.status
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "[::1]:8080", "bots.localhost:1"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "127.0.0.1:8080", "[::1]:8080", "bots.localhost:1"])
 async def test_this_machine_needs_no_token(local, host):
     assert await status(local, headers={"Host": host}) == 200
 
@@ -86,10 +86,21 @@ async def test_a_change_comes_from_the_page_itself(local):
     own = f"http://127.0.0.1:{local.server.port}"
     assert await status(local, "/api/clear", "POST", json={}) == 200
     assert await status(local, "/api/clear", "POST", json={}, headers={"Origin": own}) == 200
-    for origin in ("http://evil.example", "null", "http://127.0.0.1:1", f"http://127.0.0.1:{local.server.port}.evil"):
+    for origin in (
+        "http://evil.example",
+        "null",
+        "http://127.0.0.1:1",
+        "http://[",
+        f"http://127.0.0.1:{local.server.port}.evil",
+    ):
         assert await status(local, "/api/clear", "POST", json={}, headers={"Origin": origin}) == 403
     assert await status(local, "/api/clear", "POST", data={"a": "b"}) == 415
     assert await status(local, "/api/clear", "POST", data=b"{}", headers={"Content-Type": "text/plain"}) == 415
+
+
+async def test_what_is_not_possible_is_said_whatever_the_body(local):
+    async with local.request("OPTIONS", "/api/clear") as response:
+        assert (response.status, response.headers["Allow"]) == (405, "POST")
 
 
 async def test_every_answer_forbids_what_a_page_must_not_do(local):
@@ -121,7 +132,16 @@ async def test_plotly_comes_from_its_wheel_packed_and_is_kept(local):
 
 @pytest.mark.parametrize(
     "path",
-    ["../api/auth.py", "..%2fapi%2fauth.py", "%2e%2e/settings.py", "/etc/passwd", "%2fetc%2fpasswd", "a%00.js", "."],
+    [
+        "../api/auth.py",
+        "..%2fapi%2fauth.py",
+        "%2e%2e/settings.py",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "a%00.js",
+        ".",
+        "a" * 300 + ".js",
+    ],
 )
 async def test_no_file_outside_of_the_page_is_given(local, path):
     assert await status(local, f"/static/{path}") in {404, 403}

@@ -25,6 +25,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from otelbot.dashboard import receiver
 from otelbot.dashboard.otlp import to_otlp_json
 from otelbot.demo.telegram import message_update
 from otelbot.demo.waiting import PATIENCE
@@ -136,6 +137,18 @@ async def test_a_sender_that_dies_while_it_sends_is_no_error_of_ours(store, url,
     await asyncio.sleep(0.1)
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
     assert store.stats().unreadable == 0
+
+
+async def test_a_body_that_never_ends_is_given_up(store, url, http, monkeypatch):
+    monkeypatch.setattr(receiver, "_BODY_TAKES", 0.1)
+    port = int(url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = "POST /v1/logs HTTP/1.1", "Host: x", "Content-Type: application/json", "Content-Length: 99", "", "half"
+    writer.write("\r\n".join(head).encode())
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"the body took longer than" in answer
 
 
 async def test_other_methods_and_paths(http):

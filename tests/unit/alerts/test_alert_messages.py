@@ -106,6 +106,21 @@ def test_whatever_labels_hold_the_message_is_right_and_small(notices, form):
     assert mail.keys() == ["Subject", "From", "To", "Content-Type", "Content-Transfer-Encoding", "MIME-Version"]
 
 
+@pytest.mark.parametrize("form", [ENGLISH, PERSIAN], ids=lambda form: form.language)
+@pytest.mark.parametrize("rule", RULES_OF_THE_EMBEDDED, ids=lambda rule: rule.uid)
+def test_a_mails_subject_arrives_with_every_space(rule, form):
+    subject = compose([Notice(rule, {"service_name": "فروشگاه چای shop"}, 1.5, SINCE)], form).subject
+    content = smtp._mail(EMAIL, subject, "text").as_bytes()
+    assert message_from_bytes(content, policy=policy.default)["Subject"] == subject
+    assert max(map(len, content.splitlines())) < 79
+
+
+@pytest.mark.parametrize("rule", RULES_OF_THE_EMBEDDED, ids=lambda rule: rule.uid)
+def test_no_message_names_a_part_that_only_the_stack_has(rule):
+    said = " ".join((*rule.summary, *rule.description))
+    assert not re.search("Grafana|Collector|Errors & logs|Database & cache", said)
+
+
 @pytest.mark.parametrize("language", ["en", "fa"])
 @pytest.mark.parametrize("rule", RULES_OF_THE_EMBEDDED, ids=lambda rule: rule.uid)
 def test_each_rule_has_a_page_and_a_message_without_holes(rule, language):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 _MOST = 5_000
-_TOUCHED_EACH = 60 * 10**9  # ns
+#: ns between two notes of when something of a resource last came.
+NOTED_EACH = 60 * 10**9
 
 
 class Ids:
@@ -34,7 +35,7 @@ class Ids:
     def resource(self, resource: Resource, now: int) -> int:
         """:param now: ns since the epoch."""
         key = resource.SerializeToString()
-        if (known := self._resources.get(key)) and known[1] + _TOUCHED_EACH > now:
+        if (known := self._resources.get(key)) and known[1] + NOTED_EACH > now:
             return known[0]
         if len(self._resources) >= _MOST:
             self._resources.clear()

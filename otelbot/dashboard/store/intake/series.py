@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from otelbot.dashboard.store.intake.metrics import Stream
 
 MOST_SERIES = 20_000
+_MOST_COUNT = 2**64 - 1  # of a bucket, as it is stored
 
 
 class Total:
@@ -40,6 +42,8 @@ class Total:
             self.buckets = [one + other for one, other in zip(self.buckets, buckets, strict=True)]
         else:
             self.buckets = list(buckets)
+        if math.isnan(self.value) or max(self.buckets, default=0) > _MOST_COUNT:  # infinities, or nonsense: begin anew
+            self.value, self.sum, self.buckets = value, total, list(buckets)
         return True
 
 

@@ -90,6 +90,11 @@ def test_a_bomb_of_many_small_parts_does_not_go_off():
         decode("traces", part * 30, "gzip", in_json=False)
 
 
+def test_a_body_of_very_many_parts_is_refused():
+    with pytest.raises(MalformedError, match="more than 100 gzip files"):
+        decode("traces", gzip.compress(b"") * 50_000, "gzip", in_json=False)
+
+
 def test_a_plain_body_has_the_same_bound():
     with pytest.raises(TooLargeError):
         decode("logs", bytes(LARGEST + 1), "", in_json=False)

@@ -162,6 +162,8 @@ async def test_points_without_a_value_are_left_out(store):
         ("histogram", {"count": 1, "explicit_bounds": [2, 1], "bucket_counts": [1, 0, 0]}),
         ("histogram", {"count": 1, "explicit_bounds": [math.nan], "bucket_counts": [1, 0]}),
         ("exponential_histogram", {"count": 1, "positive": {"bucket_counts": [0] * 20_000}}),
+        ("exponential_histogram", {"count": 1, "scale": -2000, "positive": {"bucket_counts": [1]}}),
+        ("exponential_histogram", {"count": 1, "zero_count": 2**64 - 1, "negative": {"bucket_counts": [1]}}),
     ],
 )
 async def test_points_that_make_no_sense_are_rejected_and_the_others_stay(store, kind, point):
@@ -171,6 +173,21 @@ async def test_points_that_make_no_sense_are_rejected_and_the_others_stay(store,
     assert (added.count, added.rejected) == (1, 1)
     assert "'cups'" in added.reason
     assert await rows(store, "SELECT name FROM series JOIN points ON series = id") == [("good",)]
+
+
+async def test_delta_points_that_add_up_to_no_number_begin_anew(store):
+    def delta(kind, point, seconds):
+        return metrics(kind, point | {"time_unix_nano": at(seconds)}, name=kind, aggregation_temporality=DELTA)
+
+    for seconds, value in enumerate((math.inf, -math.inf, 2.0)):
+        await add(store, delta("sum", {"as_double": value}, seconds))
+    assert (await values(store))[-1] == -math.inf
+    for seconds in range(2):
+        point = {"count": 1, "explicit_bounds": [1], "bucket_counts": [2**64 - 1, 0]}
+        await add(store, delta("histogram", point, seconds))
+    ((buckets,),) = await rows(store, "SELECT buckets FROM points WHERE buckets NOT NULL ORDER BY time DESC LIMIT 1")
+    assert unpacked(buckets) == [2**64 - 1, 0]
+    assert store.troubles == []
 
 
 async def test_extreme_values_are_kept(store):
