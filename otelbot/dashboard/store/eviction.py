@@ -1,7 +1,8 @@
 """What goes when the caps are reached: the oldest, whole traces, in small steps.
 
 By age what came longer ago than the cap, by our own clock; data points by their time. By size the oldest of the signal
-that takes the most space, so that a flood of one signal pushes only itself out.
+that takes the most space, so that a flood of one signal pushes only itself out. Data points of more than an hour ago
+are thinned to one in 15 s, which is as often as a bot sends them by default.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _NS = 10**9
 _SPAN, _LOG, _POINT = 220, 130, 30
 _GIVEN_BACK = 1_000  # pages that one step gives back to the disk
 _CHUNK = 500  # series whose old points go in one step
+_FINE = 3_600_000  # ms for which every data point is kept
+_SLOT = 15_000  # ms; of older ones the last in each
 
 
 class Eviction:
@@ -39,6 +42,7 @@ class Eviction:
         self._points = 0
         self._old_series: list[int] = []
         self._cutoff = 0
+        self._to_thin = (0, 0)  # ms
 
     def used(self) -> int:
         """Return the bytes of the database file that hold something."""
@@ -99,6 +103,9 @@ class Eviction:
         )
         self._marked = now
         self._cutoff = int((now - self._limits.metrics_age) * 1000)
+        until = (int(now * 1000) - _FINE) // _SLOT * _SLOT
+        since = self._to_thin[1]
+        self._to_thin = (since if 0 <= until - since < _FINE else until - _FINE, until)
         self._old_series = [number for (number,) in self._db.execute("SELECT id FROM series")]
 
     def _by_age(self, now: float) -> dict[str, int] | None:
@@ -116,11 +123,21 @@ class Eviction:
         return None
 
     def _old_points(self) -> int:
-        """Remove the points before the cut-off of some series; those that have no points are then removed, too."""
+        """Remove the points before the cut-off of some series; those that have no points are then removed, too.
+
+        :return: how many went; not those that were thinned.
+        """
         chunk, self._old_series = self._old_series[:_CHUNK], self._old_series[_CHUNK:]
         gone = self._db.executemany(
             "DELETE FROM points WHERE series = ? AND time < ?", [(number, self._cutoff) for number in chunk]
         ).rowcount
+        thinned = self._db.executemany(
+            "DELETE FROM points WHERE series = ? AND time >= ? AND time < ? AND EXISTS (SELECT 1 FROM points AS later"
+            " WHERE later.series = points.series AND later.time > points.time"
+            " AND later.time < (points.time / ? + 1) * ?)",
+            [(number, *self._to_thin, _SLOT, _SLOT) for number in chunk],
+        ).rowcount
+        self._points -= gone + thinned
         if not self._old_series:
             self._forget_unused()
         return gone

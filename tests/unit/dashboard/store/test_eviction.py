@@ -84,6 +84,19 @@ async def test_points_go_by_their_own_time_and_series_with_the_last_of_them(stor
     assert await rows(store, "SELECT name FROM series") == [("going on",)]
 
 
+async def test_points_of_more_than_an_hour_ago_are_thinned_to_the_last_of_each_15_seconds(store):
+    later = Later(store)
+    begin = int(NOW) // 60 * 60
+    points = [{"as_int": second, "time_unix_nano": (begin + second) * 10**9} for second in range(0, 120, 2)]
+    await add(store, metrics("gauge", *points))
+    await later(0)
+    assert len(await rows(store, "SELECT value FROM points")) == 60
+    await later(1.5)
+    assert await rows(store, "SELECT value FROM points ORDER BY time") == [
+        (second,) for second in (14, 28, 44, 58, 74, 88, 104, 118)
+    ]
+
+
 async def test_resources_of_which_nothing_is_left_go(store):
     later = Later(store)
     tomorrow = int((NOW + 20 * HOUR) * 1e9)
