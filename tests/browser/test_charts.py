@@ -34,3 +34,17 @@ async def test_ticks_are_round(visit, low, top, unit, expected):
         "async ([low, top, unit]) => (await import('/static/charts.js')).ticks(low, top, unit)", [low, top, unit]
     )
     assert found == pytest.approx(expected)
+
+
+async def test_a_series_keeps_its_colour_and_outcomes_have_theirs(visit):
+    page = await visit("/compare")
+    names = ["start", "help", "start", "error", "handled", "constructor", "help"]
+    found = await page.evaluate(
+        "async (names) => { const { Chart } = await import('/static/charts.js'); const chart = new Chart();"
+        " return names.map((name) => chart.colour(name)); }",
+        names,
+    )
+    colours = dict(zip(names, found, strict=True))
+    assert found == [colours[name] for name in names]
+    assert len(set(colours.values())) == len(colours)
+    assert (colours["error"], colours["handled"]) == (7, 6)

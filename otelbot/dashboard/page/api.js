@@ -25,8 +25,7 @@ async function call(path, options) {
   } catch {
     data = null; // a proxy's own error page
   }
-  // /api/health answers 503 with a full body where something is unhealthy.
-  if (!answer.ok && !(path.startsWith("/api/health") && data?.dashboard)) {
+  if (!answer.ok) {
     if (answer.status === 401) throw new ApiError(t("error.token"), 401);
     const said = data?.error?.message ?? data?.error ?? data?.message;
     throw new ApiError(typeof said === "string" ? said : t("error.status", { status: answer.status }), answer.status);

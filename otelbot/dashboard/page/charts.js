@@ -5,6 +5,14 @@ import { count, figure, inUnit, latin } from "./format.js";
 import { t } from "./texts.js";
 
 const COLOURS = 10;
+/** Numbers of the colours of what is good or bad by itself: the outcomes of an update. */
+const MEANING = new Map([
+  ["handled", 6],
+  ["error", 7],
+  ["error_handled", 3],
+  ["unhandled", 10],
+  ["cancelled", 9],
+]);
 const LEGEND = 40;
 let library = null;
 
@@ -73,8 +81,8 @@ export function extent(panel, series) {
   return [low, high || 1];
 }
 
-function trace(panel, one, index) {
-  const colour = css(`--chart-${(index % COLOURS) + 1}`);
+function trace(panel, one, number) {
+  const colour = css(`--chart-${number}`);
   const common = {
     name: plain(one.name),
     x: one.points.map(([at]) => local(at)),
@@ -195,7 +203,18 @@ export class Chart {
     this.legend = h("ul", { class: "legend" });
     this.element = h("div", { class: "chart" }, this.plot, this.legend);
     this.hidden = new Set();
+    this.colours = new Map();
     this.panel = null;
+  }
+
+  /** The number of a series' colour, which stays with its name while others come and go. */
+  colour(name) {
+    if (!this.colours.has(name)) {
+      const taken = new Set(this.colours.values());
+      const free = Array.from({ length: COLOURS }, (_, index) => index + 1).find((number) => !taken.has(number));
+      this.colours.set(name, MEANING.get(name) ?? free ?? (this.colours.size % COLOURS) + 1);
+    }
+    return this.colours.get(name);
   }
 
   /**
@@ -204,10 +223,9 @@ export class Chart {
    */
   async show(panel, span) {
     Object.assign(this, { panel, span });
-    const drawn = panel.series.map((one, index) => [one, index]).filter(([one]) => !this.hidden.has(one.name));
-    const series = drawn.map(([one]) => one);
+    const series = panel.series.filter((one) => !this.hidden.has(one.name));
     const data = latin(() =>
-      panel.kind === "heatmap" ? heat(panel, series) : drawn.map(([one, index]) => trace(panel, one, index)),
+      panel.kind === "heatmap" ? heat(panel, series) : series.map((one) => trace(panel, one, this.colour(one.name))),
     );
     const frame = latin(() => layout({ ...panel, span: span[1] - span[0] }, series, span));
     this.list();
@@ -222,6 +240,7 @@ export class Chart {
     const items = this.panel.series.slice(0, LEGEND).map((one, index) => ({
       name: one.name,
       index,
+      colour: this.colour(one.name),
       last: inUnit(one.points.findLast(([, value]) => Number.isFinite(value))?.[1], this.panel.unit),
       on: !this.hidden.has(one.name),
     }));
@@ -241,7 +260,7 @@ export class Chart {
               title: t("chart.toggle"),
               onclick: () => this.toggle(item.name),
             },
-            h("i", { class: "swatch", style: { background: `var(--chart-${(item.index % COLOURS) + 1})` } }),
+            h("i", { class: "swatch", style: { background: `var(--chart-${item.colour})` } }),
             h("bdi", {}, item.name),
             figure(item.last),
           ),

@@ -186,7 +186,7 @@ export class Shell {
   async askHealth() {
     this.asked = Date.now();
     try {
-      this.health = await get("/api/health");
+      this.health = await get("/api/health?ok=200");
       const names = [...new Set(this.health.services.map((one) => one.service))].sort();
       if (document.activeElement !== this.service)
         choices(this.service, names, query().get("service")).options[0].text = t("service.all");
