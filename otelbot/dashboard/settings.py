@@ -153,7 +153,7 @@ class Settings:
         def read(variable: Variable[T]) -> T:
             value, problem = variable.read(environ)
             if problem:
-                raise SettingsError(f"{problem.variable} {problem.why}; set it to {variable.unit}, or unset it")
+                raise SettingsError(f"{problem.variable} {problem.why}; mend it, or unset it")
             return value
 
         return cls(

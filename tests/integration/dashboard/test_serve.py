@@ -94,7 +94,7 @@ def test_a_folder_has_one_dashboard(tmp_path):
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [
-        ("PORT", "web", "OTELBOT_DASHBOARD_PORT='web' is not a whole number; set it to port, or unset it"),
+        ("PORT", "web", "OTELBOT_DASHBOARD_PORT='web' is not a whole number; mend it, or unset it"),
         ("OTLP_PORT", "70000", "OTELBOT_DASHBOARD_OTLP_PORT='70000' is not a port"),
         ("HOST", "a b", "OTELBOT_DASHBOARD_HOST='a b' is neither an address nor the name of a machine"),
         ("HOST", "192.0.2.1", "192.0.2.1:0 can't be opened"),
