@@ -34,7 +34,7 @@ async def test_logs_are_filtered_followed_and_lead_to_their_trace(bot, visit):
     await expect(page).to_have_url(re.compile("text=boils"))
     await rows.get_by_role("link", name="Open the trace").click()
     await expect(page).to_have_url(re.compile(f"/traces/{sent.trace_id}"))
-    await page.get_by_role("link", name="Logs").last.click()
+    await page.locator("main").get_by_role("link", name="Logs").click()
     await expect(page.locator("table.logs tbody tr")).to_have_count(1)
 
 
