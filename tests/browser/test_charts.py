@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.async_api import expect
 
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.asyncio(loop_scope="session")]
 
@@ -48,3 +49,38 @@ async def test_a_series_keeps_its_colour_and_outcomes_have_theirs(visit):
     assert found == [colours[name] for name in names]
     assert len(set(colours.values())) == len(colours)
     assert (colours["error"], colours["handled"]) == (7, 6)
+
+
+async def test_a_panel_left_before_its_answer_draws_nothing(visit):
+    page = await visit("/compare")
+    drawn = await page.evaluate(
+        "async () => { const { Panels } = await import('/static/panels.js'); const panels = new Panels();"
+        " panels.close(); await panels.show({ start: 0, end: 1, panels: [{ id: 'a', kind: 'table', rows: [] }] });"
+        " return panels.element.children.length; }"
+    )
+    assert drawn == 0
+
+
+async def test_the_help_of_a_panel_is_shown_by_keyboard_and_pointer(bot, visit):
+    await bot.update("welcome")
+    page = await visit(f"/updates?service={bot.service}")
+    button = page.locator(".panel .about").first
+    tip = page.locator(".panel > header > .help").first
+    await expect(button).to_be_visible()
+    await expect(tip).to_be_hidden()
+    await button.focus()
+    await expect(tip).to_be_visible()
+    await expect(button).to_have_accessible_description(await tip.inner_text())
+    await page.keyboard.press("Escape")
+    await expect(tip).to_be_hidden()
+    await button.hover()
+    await expect(tip).to_be_visible()
+
+
+async def test_a_card_with_one_value_has_a_dot(visit):
+    page = await visit("/compare")
+    points = await page.evaluate(
+        "async () => (await import('/static/widgets.js')).spark([[1000, 5]])"
+        ".querySelector('polyline').getAttribute('points')"
+    )
+    assert len(set(points.split())) == 1

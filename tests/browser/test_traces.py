@@ -131,3 +131,58 @@ async def test_spans_fold_and_a_trace_that_is_not_there_is_said(bot, visit):
     await expect(spans).to_have_count(2)
     await page.goto(page.url.replace(sent.trace_id, "0" * 31 + "1"))
     await expect(page.get_by_text("This trace is not here")).to_be_visible()
+
+
+async def test_a_row_opens_in_a_new_tab_and_a_selection_of_its_text_opens_nothing(bot, visit):
+    await bot.update("welcome")
+    page = await visit(f"/traces?service={bot.service}")
+    cell = page.locator("table.traces tbody td.service")
+    await expect(cell).to_have_count(1)
+    async with page.context.expect_page() as opened:
+        await cell.click(button="middle")
+    assert "/traces/" in (await opened.value).url
+    box = await cell.locator("bdi").bounding_box()
+    assert box is not None
+    await page.mouse.move(box["x"] + 1, box["y"] + 8)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + 60, box["y"] + 8, steps=4)
+    await page.mouse.up()
+    assert await page.evaluate("String(getSelection())")
+    await expect(page).to_have_url(re.compile(r"/traces\?"))
+
+
+async def test_a_slower_trace_leaves_the_other_rows_and_what_is_selected_in_them(bot, visit):
+    await bot.update("quick", ms=5)
+    page = await visit(f"/traces?service={bot.service}")
+    rows = page.locator("table.traces tbody tr")
+    await expect(rows).to_have_count(1)
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('.traces td.name bdi'))")
+    await page.keyboard.press("j")
+    await bot.update("slow", ms=900)
+    await expect(rows).to_have_count(2)
+    assert await page.evaluate("String(getSelection())") == "message quick"
+    await expect(rows.nth(1).get_by_role("link")).to_be_focused()
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "fa-IR"])
+async def test_durations_stay_inside_the_waterfall_and_beside_the_names(bot, visit, locale):
+    sent = await bot.update("a_handler_with_a_name_that_needs_all_the_room_there_is", ms=900)
+    page = await visit(f"/traces/{sent.trace_id}", locale=locale)
+    await expect(page.locator(".row.span").first).to_be_visible()
+    outside = await page.evaluate(
+        "[...document.querySelectorAll('.row.span .lane')].filter((lane) => {"
+        " const [room, text] = [lane, lane.querySelector('.number')].map((one) => one.getBoundingClientRect());"
+        " return text.left < room.left - 1 || text.right > room.right + 14; }).length"
+    )
+    assert outside == 0
+
+
+async def test_arrows_move_among_the_spans_and_space_opens_one(bot, visit):
+    sent = await bot.update("welcome")
+    page = await visit(f"/traces/{sent.trace_id}")
+    spans = page.locator(".row.span")
+    await spans.nth(0).focus()
+    await page.keyboard.press("ArrowDown")
+    await expect(spans.nth(1)).to_be_focused()
+    await page.keyboard.press("Space")
+    await expect(spans.nth(1)).to_have_attribute("aria-selected", "true")

@@ -183,13 +183,14 @@ function layout(panel, series, span) {
       spikecolor: muted,
     },
     yaxis: heatmap
-      ? { type: "category", automargin: true, fixedrange: true, gridcolor: "transparent" }
+      ? { type: "category", automargin: true, fixedrange: true, gridcolor: "transparent", ticks: "" }
       : {
           automargin: true,
           fixedrange: true,
           gridcolor: css("--grid"),
           zerolinecolor: css("--border"),
-          range: [values[0], Math.max(high + (high - values[0]) * 0.04, values.at(-1))],
+          // plotly.js leaves out a tick that is exactly at the end.
+          range: [values[0], Math.max(high + (high - values[0]) * 0.04, values.at(-1) * 1.01)],
           tickvals: values,
           ticktext: values.map((value) => inUnit(value, panel.unit)),
         },

@@ -107,12 +107,6 @@ export class LiveList {
     this.more.hidden = this.next === null || this.next === undefined;
     sync(this.body, sorted, this.idOf, this.build);
   }
-
-  /** Build all rows anew, because what they show besides their item has changed. */
-  redraw() {
-    sync(this.body, [], this.idOf, this.build);
-    this.draw();
-  }
 }
 
 /** Move the focus among the rows of `root` that have the attribute data-row. */

@@ -4,12 +4,15 @@ import { get } from "./api.js";
 import { Chart } from "./charts.js";
 import { h, marked, put } from "./dom.js";
 import { inUnit, quantity } from "./format.js";
+import { icon } from "./icons.js";
 import { query, range } from "./router.js";
 import { t, told } from "./texts.js";
 import { onboarding, table } from "./widgets.js";
 
 /** A chart shows no less than this, in ms. */
 const YOUNGEST = 300000;
+
+let helps = 0;
 
 const isText = (column) => column.unit === "text";
 
@@ -76,16 +79,31 @@ const filled = (panel) => (panel.rows ? panel.rows.length > 0 : drawn(panel));
 class Panel {
   constructor() {
     this.title = h("h2");
-    this.help = h("p", { class: "help" });
+    const id = `help-${(helps += 1)}`;
+    this.help = h("p", { class: "help", role: "tooltip", id });
+    this.about = h(
+      "button",
+      {
+        type: "button",
+        class: "about",
+        "aria-describedby": id,
+        onkeydown: (event) => event.key === "Escape" && event.currentTarget.blur(),
+      },
+      icon("help"),
+    );
     this.body = h("div", { class: "body" });
     this.rest = h("p", { class: "help rest", hidden: true });
-    this.element = h("section", { class: "panel" }, h("header", {}, this.title, this.help), this.body, this.rest);
+    this.element = h("section", { class: "panel" }, h("header", {}, this.title, this.about, this.help), this.body, this.rest);
     this.chart = null;
   }
 
   show(panel, span) {
     put(this.title, told(panel.title));
-    put(this.help, marked(told(panel.help)));
+    const help = told(panel.help);
+    if (help !== this.helped) put(this.help, marked(help));
+    this.helped = help;
+    this.about.hidden = !help;
+    this.about.setAttribute("aria-label", t("panel.about", { title: told(panel.title) }));
     this.element.dataset.panel = panel.id;
     this.element.dataset.kind = panel.kind;
     this.element.classList.toggle("empty", !filled(panel));
@@ -134,6 +152,7 @@ export class Panels {
   }
 
   async show(answer) {
+    if (this.closed) return; // the answer came after its page was left
     const wanted = answer.panels.map((panel) => {
       if (!this.cards.has(panel.id)) this.cards.set(panel.id, new Panel());
       return this.cards.get(panel.id).element;
@@ -174,6 +193,7 @@ export class Panels {
   }
 
   close() {
+    this.closed = true;
     for (const card of this.cards.values()) card.drop();
   }
 }

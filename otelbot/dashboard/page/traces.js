@@ -103,7 +103,17 @@ export const traces = {
       box.checked = chosen.has(trace.trace_id);
       return h(
         "tr",
-        { onclick: (event) => !event.target.closest("a, input, label") && go(href) },
+        {
+          // The name is a link; beside it a click does the same, but not one that ends a selection of text.
+          onclick: (event) => {
+            if (event.target.closest("a, input, label") || !getSelection().isCollapsed) return;
+            if (event.ctrlKey || event.metaKey) window.open(href, "_blank");
+            else go(href);
+          },
+          onauxclick: (event) => {
+            if (event.button === 1 && !event.target.closest("a, input, label")) window.open(href, "_blank");
+          },
+        },
         h("td", { class: "select" }, h("label", {}, box)),
         h("td", { class: "time" }, time(trace.start)),
         h("td", { class: "name" }, h("a", { href, "data-row": true }, h("bdi", {}, trace.name || trace.trace_id))),
@@ -122,7 +132,7 @@ export const traces = {
             "span",
             {
               class: `barred ${trace.errors || trace.error_type ? "bad" : ""}`,
-              style: { "--share": String(slowest ? trace.duration_ms / slowest : 0) },
+              style: { "--ms": String(trace.duration_ms) },
             },
             figure(milliseconds(trace.duration_ms)),
           ),
@@ -180,10 +190,8 @@ export const traces = {
           return;
         }
         const most = Math.max(...answer.traces.map((trace) => trace.duration_ms));
-        if (!refresh || most > slowest) {
-          slowest = most;
-          if (refresh) list.redraw();
-        }
+        if (!refresh || most > slowest) slowest = most;
+        list.element.style.setProperty("--slowest", String(slowest || 1));
         if (list.element.parentNode !== found) put(found, list.element);
         list.show(page(answer), refresh);
       },

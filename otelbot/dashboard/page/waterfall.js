@@ -3,6 +3,7 @@
 import { h, put } from "./dom.js";
 import { milliseconds } from "./format.js";
 import { icon } from "./icons.js";
+import { step } from "./lists.js";
 import { kindOf, KINDS, walk } from "./spans.js";
 import { t } from "./texts.js";
 import { severityTone } from "./widgets.js";
@@ -10,6 +11,13 @@ import { severityTone } from "./widgets.js";
 /** Rows beyond this are left out, and that is said. */
 const MOST = 2000;
 const DEEPEST = 14;
+
+/** Where a bar's duration has room: after it, before it, or inside. All in percent of the lane. */
+function beside(left, width) {
+  if (left + width <= 75) return { class: "number", style: { left: `${left + width}%` } };
+  if (left >= 25) return { class: "number", style: { right: `${100 - left}%` } };
+  return { class: "number inside", style: { left: `${left}%` } };
+}
 
 export class Waterfall {
   /** @param {(span: object|null) => void} chosen told when a span is selected */
@@ -127,7 +135,7 @@ export class Waterfall {
         "aria-selected": String(this.selected === span.span_id),
         title: orphan ? t("trace.orphan") : null,
         onclick: () => this.select(span.span_id),
-        onkeydown: (event) => event.key === "Enter" && this.select(span.span_id),
+        onkeydown: (event) => this.pressed(event, span.span_id),
       },
       h(
         "span",
@@ -156,14 +164,7 @@ export class Waterfall {
         "span",
         { class: "lane", dir: "ltr" },
         h("span", { class: "bar", style: { left: `${left}%`, width: `${width}%` } }),
-        h(
-          "span",
-          {
-            class: `number ${left + width > 70 ? "before" : "after"}`,
-            style: left + width > 70 ? { right: `${100 - left}%` } : { left: `${left + width}%` },
-          },
-          milliseconds(span.duration_ms),
-        ),
+        h("span", beside(left, width), milliseconds(span.duration_ms)),
         span.events.slice(0, 50).map((event) =>
           h("i", {
             class: event.name === "exception" ? "event bad" : "event",
@@ -199,6 +200,15 @@ export class Waterfall {
         h("i", { class: `event ${tone}`, style: { left: `${this.share(log.time)}%` } }),
       ),
     );
+  }
+
+  pressed(event, id) {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (by) step(this.rows, by);
+    else if (event.key === "Enter" || event.key === " ") this.select(id);
+    else return;
+    event.preventDefault();
   }
 
   rowOf(id) {

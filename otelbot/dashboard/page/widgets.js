@@ -137,20 +137,21 @@ export function nothing(text, ...more) {
 /** A line over the recent values, for a card. */
 export function spark(points) {
   const known = points.filter(([, value]) => Number.isFinite(value));
-  if (known.length < 2) return h("span", { class: "spark" });
+  if (!known.length) return h("span", { class: "spark" });
   const width = 120;
   const height = 32;
   const [first, last] = [known[0][0], known.at(-1)[0]];
   const values = known.map(([, value]) => value);
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const x = (at) => ((at - first) / (last - first || 1)) * width;
+  // A single value is a dot at the present end.
+  const x = (at) => (first === last ? width - 5 : ((at - first) / (last - first)) * width);
   const y = (value) => (high === low ? height / 2 : height - 2 - ((value - low) / (high - low)) * (height - 4));
   const line = known.map(([at, value]) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
   return svg(
     "svg",
-    { class: "spark", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
+    { class: known.length < 2 ? "spark single" : "spark", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
     svg("polygon", { points: `0,${height} ${line} ${width},${height}` }),
-    svg("polyline", { points: line }),
+    svg("polyline", { points: known.length < 2 ? `${line} ${line}` : line }),
   );
 }
 
