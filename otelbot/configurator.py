@@ -303,14 +303,18 @@ class _GatedReader(PeriodicExportingMetricReader):
         self._shutdown_event.set()
 
     def _ticker(self) -> None:
-        """Do what the SDK's does, but be woken also where less time is asked for."""
+        """Do what the SDK's does, but be woken also where less time is asked for, and begin when a bot works.
+
+        What is sent before has another resource, and so makes a second series of everything.
+        """
         ending = False
         while not ending:
             if not self._shutdown:
                 self._shutdown_event.wait(self._wait())
             ending = self._shutdown
             self._shutdown_event.clear()
-            self.collect(timeout_millis=self._export_timeout_millis)
+            if ending or not resource.starting():
+                self.collect(timeout_millis=self._export_timeout_millis)
 
     # Final in the SDK, but the only place between its timer and its locks.
     def collect(  # type: ignore[misc]

@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 import threading
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 #: Servers whose own name says nothing: the service is the application they are told to run, `app:app`.
 _SERVERS = frozenset({"uvicorn", "gunicorn", "hypercorn", "granian", "daphne"})
+_LONGEST_START = 30.0  # seconds
 _OPTIONS_WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 
 
@@ -120,6 +122,7 @@ class _Overlay:
         self.bots: dict[int, str | None] = {}
         self.many = False
         self.at_work = False
+        self.began = time.monotonic()
 
     def set(self, changes: Mapping[str, str | int | None]) -> None:
         merged = {**self.attributes, **changes}
@@ -149,6 +152,11 @@ def lasting_overlay() -> tuple[Mapping[str, str | int], int, bool]:
 def at_work() -> None:
     """Note that a bot of this process has begun to work, and so that what there is of bots is known."""
     _overlay.at_work = True
+
+
+def starting() -> bool:
+    """Whether this is a program with aiogram that has just begun, and none of its bots works yet."""
+    return not _overlay.at_work and "aiogram" in sys.modules and time.monotonic() - _overlay.began < _LONGEST_START
 
 
 def many_bots() -> None:
