@@ -211,8 +211,10 @@ def _reason(error: Exception) -> str:
 
 def _retry_after(value: str | None) -> float | None:
     """Seconds from a Retry-After header, which holds seconds or a date."""
-    if value is None or (seconds := _seconds(value)) is not None:
-        return seconds if value is not None else None
+    if value is None:
+        return None
+    if (seconds := _seconds(value)) is not None:
+        return seconds
     try:
         return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
     except (TypeError, ValueError):
