@@ -57,8 +57,8 @@ def test_each_form_is_read(signal, in_json, encoding, compress):
     [
         (b"\xff\xff", "", "protobuf"),
         (b"\xff\xff", "gzip", "not in gzip"),
-        (gzip.compress(b"")[:-1], "gzip", "not in gzip"),
-        (gzip.compress(b"") + b"more", "gzip", "not in gzip"),
+        (gzip.compress(b"", mtime=0)[:-1], "gzip", "not in gzip"),
+        (gzip.compress(b"", mtime=0) + b"more", "gzip", "not in gzip"),
         (b"\xff\xff", "deflate", "not in deflate"),
         (b"", "zstd", "'zstd' is none of gzip"),
         (b"", "x" * 10_000, "is none of gzip"),
