@@ -15,7 +15,6 @@ import time
 import zlib
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from functools import cache
 from http.client import responses
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -184,9 +183,14 @@ def _manager(target: Target) -> urllib3.PoolManager:
         return urllib3.PoolManager(**options)
 
 
-@cache
+_said: dict[tuple[str, str], object] = {}
+
+
 def _say_unusable_proxy(scheme: str, origin: str) -> None:
     """Say it once for all signals, whatever the bot's own logging handlers do in a thread that is not the bot's."""
+    mine = object()
+    if _said.setdefault((scheme, origin), mine) is not mine:
+        return  # also where another thread is still about to say it
     with suppress(Exception):
         _log.warning(
             "otelbot: the proxy that %s_PROXY names can't be used; telemetry goes to %s without it", scheme, origin

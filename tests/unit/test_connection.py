@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 
 from otelbot.demo.waiting import PATIENCE
+from otelbot.export import connection
 from otelbot.export.connection import Connection
 from otelbot.export.target import Target
 
@@ -85,3 +86,19 @@ def test_an_endpoint_may_say_when_it_would_like_to_hear_more(server, header, sec
     connection = Connection(target)
     assert connection.post(b"", timeout=PATIENCE).interval == seconds
     connection.close()
+
+
+def test_an_unusable_proxy_is_said_once_though_several_signals_find_it_at_the_same_time(monkeypatch):
+    said = []
+
+    def warning(*what):
+        said.append(what)
+        meanwhile = threading.Thread(target=connection._say_unusable_proxy, args=("HTTP", "http://collector.example"))
+        if len(said) == 1:
+            meanwhile.start()
+            meanwhile.join()
+
+    monkeypatch.setattr(connection._log, "warning", warning)
+    monkeypatch.setattr(connection, "_said", {})
+    connection._say_unusable_proxy("HTTP", "http://collector.example")
+    assert len(said) == 1
