@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _BITS = 14  # 16,384 registers of a byte: a standard error of 1.04 / sqrt(16384) = 0.8 %
 _REGISTERS = 1 << _BITS
 _REST = 64 - _BITS
+_FREE_BITS = int.from_bytes(b"\x80" * _REGISTERS, "big")
 
 #: window → (seconds, parts). A window is as exact as its part is short: the oldest part leaves as a whole.
 WINDOWS: dict[str, tuple[float, int]] = {"5m": (300, 20), "1h": (3600, 20), "24h": (86400, 24)}
@@ -29,6 +30,20 @@ _MOST_SEEN = 10_000
 def digest(user_id: int) -> bytes:
     """Return 8 bytes that are as good as random, and the same for the same user."""
     return hashlib.blake2b(user_id.to_bytes(8, "big", signed=True), digest_size=8).digest()
+
+
+def union(*sketches: bytes | bytearray) -> bytes:
+    """Return what one sketch would be of all the items of these, in half a millisecond for twenty.
+
+    The larger of each two registers at the same place. They are below 128, so one large number holds them all with a
+    free bit above each: a loop over registers takes forty times as long, in C too, and the bot waits throughout.
+    """
+    first, *others = (int.from_bytes(sketch, "big") for sketch in sketches)
+    for other in others:
+        at_least = ((first | _FREE_BITS) - other & _FREE_BITS) >> 7  # 1 where the first is as large
+        of_first = (at_least << 7) - at_least  # seven bits of each such register
+        first = first & of_first | other & ~of_first
+    return first.to_bytes(_REGISTERS, "big")
 
 
 def estimate(registers: bytes | bytearray) -> int:
@@ -70,29 +85,27 @@ def _tau(x: float) -> float:
 
 
 class _Window:
-    """A ring of sketches, each for a part of the window, and the union of those that are complete."""
+    """A ring of sketches, each for a part of the window."""
 
     def __init__(self, seconds: float, parts: int, now: float) -> None:
         self._length = seconds / parts
         self._parts = parts
         self._number = int(now / self._length)
-        self._complete: dict[int, bytes] = {}
-        self._union = bytes(_REGISTERS)
+        self._complete: dict[int, bytearray] = {}
         self.current = bytearray(_REGISTERS)
 
     def turn_to(self, now: float) -> None:
         number = int(now / self._length)
         if number == self._number:
             return
-        self._complete[self._number] = bytes(self.current)
+        self._complete[self._number] = self.current
         self._complete = {key: kept for key, kept in self._complete.items() if key > number - self._parts}
-        # Once in a part; max() over bytes runs in C.
-        self._union = bytes(map(max, bytes(_REGISTERS), bytes(_REGISTERS), *self._complete.values()))
         self._number = number
         self.current = bytearray(_REGISTERS)
 
-    def snapshot(self) -> tuple[bytes, bytes]:
-        return self._union, bytes(self.current)
+    def snapshot(self) -> list[bytes | bytearray]:
+        """Return the sketches that make the window, none of which changes any more."""
+        return [*self._complete.values(), bytes(self.current)]
 
 
 class ActiveUsers:
@@ -136,5 +149,5 @@ class ActiveUsers:
             for window in self._windows.values():
                 window.turn_to(now)
             snapshots = {name: window.snapshot() for name, window in self._windows.items()}
-        # Some milliseconds, in which `add` must not wait.
-        return {name: estimate(bytes(map(max, *parts))) for name, parts in snapshots.items()}
+        # A few milliseconds, in which `add` must not wait.
+        return {name: estimate(union(*sketches)) for name, sketches in snapshots.items()}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import sys
 
 import pytest
 
-from otelbot.instrumentation.aiogram.users import ActiveUsers
+from otelbot.instrumentation.aiogram.users import ActiveUsers, union
 
 
 class Clock:
@@ -17,11 +18,7 @@ class Clock:
 
 
 def size(users: ActiveUsers) -> int:
-    sketches = [
-        sketch
-        for window in users._windows.values()
-        for sketch in (window.current, window._union, *window._complete.values())
-    ]
+    sketches = [sketch for window in users._windows.values() for sketch in (window.current, *window._complete.values())]
     return sum(map(sys.getsizeof, sketches))
 
 
@@ -35,6 +32,26 @@ def test_how_many(number):
     for count in users.count().values():
         assert count == pytest.approx(number, rel=0.03)
     assert size(users) == before
+
+
+def test_a_union_has_the_larger_of_each_register():
+    draw = random.Random(7)
+    for ranks in ([0, 1, 50, 51], range(52), [0, 127]):
+        sketches = [bytes(draw.choices(ranks, k=1 << 14)) for _ in range(5)]
+        assert union(*sketches) == bytes(map(max, *sketches))
+        assert union(sketches[0]) == sketches[0]
+
+
+def test_an_update_that_begins_a_part_of_a_window_does_not_wait_for_what_all_parts_make_together(monkeypatch):
+    """That held the event loop for 23 ms four times a minute."""
+    clock = Clock()
+    users = ActiveUsers(clock)
+    with monkeypatch.context() as patch:
+        patch.setattr("otelbot.instrumentation.aiogram.users.union", None)
+        for user in range(50):
+            users.add(user)
+            clock.now += 15
+    assert users.count() == {"5m": 19, "1h": 50, "24h": 50}
 
 
 def test_windows_forget():
