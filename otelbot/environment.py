@@ -194,7 +194,7 @@ _CHECKS: dict[str, tuple[_Check, str]] = {
             ("SCHEDULE_DELAY", delay),
             ("EXPORT_TIMEOUT", "30000 (milliseconds)"),
             ("MAX_QUEUE_SIZE", "OTELBOT_EXPORT_QUEUE_BYTES alone"),
-            ("MAX_EXPORT_BATCH_SIZE", "512"),
+            ("MAX_EXPORT_BATCH_SIZE", "2048"),
         )
     },
     **{
@@ -300,15 +300,15 @@ def _batches_beyond_queue(environ: Mapping[str, str]) -> Iterator[Problem]:
         name = f"OTEL_{processor}_MAX_EXPORT_BATCH_SIZE"
         by_sdk = _queued_by_sdk(environ, signal)
         try:
-            batch = int(environ.get(name, "").strip() or 512)
+            batch = int(environ.get(name, "").strip() or (512 if by_sdk else 1))  # ours fits what is set
             queue = float(environ.get(f"OTEL_{processor}_MAX_QUEUE_SIZE", "").strip() or (2048 if by_sdk else math.inf))
         except ValueError:
             continue  # reported on its own
         if batch > queue > 0:
             given = name if environ.get(name, "").strip() else f"OTEL_{processor}_MAX_QUEUE_SIZE"
             why = f"makes a batch of {batch} larger than the queue of {queue:.0f}"
-            used = "a batch of 512 and a queue of 2048" if by_sdk else "a batch of 512 and a queue bounded by its bytes"
-            yield Problem(f"{given}={environ[given]!r}", why, used)
+            used = ("512", "of 2048") if by_sdk else ("2048", "bounded by its bytes")
+            yield Problem(f"{given}={environ[given]!r}", why, "a batch of {} and a queue {}".format(*used))
 
 
 def _queued_by_sdk(environ: Mapping[str, str], signal: str) -> bool:

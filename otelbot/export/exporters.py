@@ -1,7 +1,7 @@
 """Where OpenTelemetry's SDK hands over what leaves by OTLP/HTTP.
 
-Spans and log records are encoded as they end, on the bot's thread: that is a few microseconds each, at once, where
-encoding a batch of them later would hold the interpreter for milliseconds. Nothing here waits for the network.
+Log records are encoded as they come and spans a few at once, on the bot's thread: that is some microseconds each, where
+encoding a whole request of them would hold the interpreter for milliseconds. Nothing here waits for the network.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelbot import __version__, privacy, signals
-from otelbot.export.encoding import encode_event, encode_log, encode_message, encode_record, encode_span
+from otelbot.export.encoding import encode_event, encode_log, encode_message, encode_record
 from otelbot.export.metric_encoding import encode_metrics
 from otelbot.export.scrubber import Resources
 
@@ -50,7 +50,7 @@ _log = logging.getLogger("otelbot")
 
 
 class OtlpSpanProcessor(SpanProcessor):
-    """Encodes sampled spans as they end, scrubbed."""
+    """Hands sampled spans over to be encoded, scrubbed."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
@@ -59,12 +59,7 @@ class OtlpSpanProcessor(SpanProcessor):
         context: Any = span._context  # noqa: SLF001 - the properties are calls
         if context is None or not context[3] & 1:  # its flags: whether it is sampled
             return
-        try:
-            encoded = encode_span(span)
-        except Exception as error:
-            self._batches.refuse(error)
-        else:
-            self._batches.add(span._instrumentation_scope, encoded)  # noqa: SLF001
+        self._batches.add_span(span)
 
     def shutdown(self) -> None:
         self._batches.close()

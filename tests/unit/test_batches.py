@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 
 import pytest
 from opentelemetry._logs import LogRecord
@@ -20,6 +21,7 @@ from otelbot import privacy
 from otelbot.demo.waiting import PATIENCE
 from otelbot.export.batches import Batches, Schedule
 from otelbot.export.connection import Verdict
+from otelbot.export.encoding import encode_span
 from otelbot.export.exporters import OtlpLogProcessor, OtlpSpanProcessor
 from otelbot.export.outages import Outages
 from otelbot.export.pace import Pace
@@ -236,6 +238,7 @@ def test_a_forked_child_starts_with_nothing_and_sends_by_itself(make, endpoint, 
     endpoint.open.clear()
     batches._handing_over.acquire()  # as another thread may hold it at that moment
     batches.add(SCOPE, span("of the parent"))
+    provider_of(batches).get_tracer("scope").start_span("another of the parent").end()
     child = os.fork()
     if child == 0:
         status = 1
@@ -252,7 +255,7 @@ def test_a_forked_child_starts_with_nothing_and_sends_by_itself(make, endpoint, 
     endpoint.open.set()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     sent(batches, sender)
-    assert endpoint.names() == ["of the parent"]
+    assert endpoint.names() == ["of the parent", "another of the parent"]
 
 
 def provider_of(batches, **options):
@@ -273,6 +276,50 @@ def test_spans_are_sent_by_a_flush_and_at_the_end(make, endpoint):
     assert endpoint.names() == ["first", "second"]
 
 
+@pytest.mark.parametrize("number", [1, 31, 32, 33, 100])
+def test_spans_that_end_while_others_are_encoded_are_sent_once(make, endpoint, monkeypatch, number):
+    """A signal's handler hands everything over while the bot encodes, and so does the thread."""
+    batches, sender = make()
+    tracer = provider_of(batches).get_tracer("scope")
+    encoded, late = [], []
+
+    def encode_and_be_interrupted(span):
+        encoded.append(span)
+        if len(encoded) in {1, 20}:
+            late.append(f"late {len(encoded)}")
+            tracer.start_span(late[-1]).end()
+            batches.hand_over()
+        return encode_span(span)
+
+    monkeypatch.setattr("otelbot.export.batches.encode_span", encode_and_be_interrupted)
+    names = [f"span {each}" for each in range(number)]
+    for name in names:
+        tracer.start_span(name).end()
+    sent(batches, sender)
+    assert late
+    assert sorted(endpoint.names()) == sorted([*names, *late])
+    assert [name for name in endpoint.names() if name not in late] == names
+    assert batches._bytes == 0
+
+
+def test_spans_that_threads_end_are_sent_once(make, endpoint):
+    batches, sender = make(delay=0.001)
+    tracer = provider_of(batches).get_tracer("scope")
+
+    def end_many(worker):
+        for number in range(1000):
+            tracer.start_span(f"{worker}-{number}").end()
+
+    threads = [threading.Thread(target=end_many, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sent(batches, sender)
+    assert Counter(endpoint.names()) == Counter(f"{worker}-{number}" for worker in range(4) for number in range(1000))
+    assert batches._bytes == 0
+
+
 def test_spans_that_are_recorded_but_not_sampled_are_not_sent(make, endpoint):
     from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 
@@ -290,9 +337,12 @@ def test_spans_that_are_recorded_but_not_sampled_are_not_sent(make, endpoint):
     assert endpoint.payloads == []
 
 
-def test_a_secret_that_becomes_known_while_it_waits_does_not_leave(make, endpoint):
-    secret = "webhook-secret-77"
-    batches, sender = make()
+@pytest.mark.parametrize(("batch", "waiting"), [(512, "once more ***"), (1, f"once more {'*' * 18}")])
+def test_a_secret_that_becomes_known_while_it_waits_does_not_leave(make, endpoint, batch, waiting):
+    """In the first case it waits as a span, in the second encoded."""
+    secret = f"webhook-secret-{batch + 100}"
+    batches, sender = make(batch=batch)
+    batches._open_gate = lambda: None
     tracer = provider_of(batches).get_tracer("scope")
 
     def end(name):
@@ -309,7 +359,7 @@ def test_a_secret_that_becomes_known_while_it_waits_does_not_leave(make, endpoin
     endpoint.open.set()
     sent(batches, sender)
     hidden = "*" * len(secret)
-    assert endpoint.names()[-4:] == ["before", f"set {hidden} or {hidden}", f"once more {hidden}", "after ***"]
+    assert endpoint.names()[-4:] == ["before", f"set {hidden} or {hidden}", waiting, "after ***"]
 
 
 def test_log_records_are_sent(make, endpoint):
@@ -366,6 +416,8 @@ def test_a_delay_that_a_variable_sets_stays_whatever_an_endpoint_asks_for(make, 
             {"OTEL_BLRP_MAX_QUEUE_SIZE": "90", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "50", "OTEL_BLRP_SCHEDULE_DELAY": ""},
             Schedule(1.0, 50, 90),
         ),
+        ("traces", {"OTEL_BSP_MAX_QUEUE_SIZE": "90"}, Schedule(5.0, 22, 90)),
+        ("traces", {"OTEL_BSP_MAX_QUEUE_SIZE": "3"}, Schedule(5.0, 1, 3)),
     ],
 )
 def test_the_standard_variables_set_the_schedule(signal, environ, schedule):

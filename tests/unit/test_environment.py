@@ -59,9 +59,9 @@ def test_what_can_be_used_is_left_alone(usable):
         ({"OTEL_EXPORTER_OTLP_HEADERS": "just-a-key"}, "OTEL_EXPORTER_OTLP_HEADERS is not a list of key=value pairs"),
         ({"OTEL_RESOURCE_ATTRIBUTES": "novalue"}, "OTEL_RESOURCE_ATTRIBUTES is not a list"),
         (
-            {"OTEL_BSP_MAX_QUEUE_SIZE": "100"},
+            {"OTEL_BSP_MAX_QUEUE_SIZE": "100", "OTEL_TRACES_EXPORTER": "console"},
             "OTEL_BSP_MAX_QUEUE_SIZE='100' makes a batch of 512 larger than the queue of 100;"
-            " using a batch of 512 and a queue bounded by its bytes",
+            " using a batch of 512 and a queue of 2048",
         ),
         ({"OTEL_SDK_DISABLED": "maybe"}, "OTEL_SDK_DISABLED='maybe' is none of true, false; using false"),
         ({"OTEL_CONFIG_FILE": "otel.yaml"}, "OTEL_CONFIG_FILE is not supported"),
@@ -94,7 +94,7 @@ def test_what_was_meant_for_grpc_is_checked_as_what_is_used_instead():
 def test_a_batch_that_does_not_fit_leaves_neither_size():
     environ = {"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "20"}
     (problem,) = environment.discard_unusable(environ)
-    assert "using a batch of 512 and a queue bounded by its bytes" in str(problem)
+    assert "using a batch of 2048 and a queue bounded by its bytes" in str(problem)
     assert environ == {}
 
 
