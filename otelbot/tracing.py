@@ -277,7 +277,9 @@ class LeanTracer(sdk.Tracer):
 
         None is for what only the SDK can do.
         """
-        parent: Any = around.get_span_context() if isinstance(around, trace.Span) else None
+        parent: Any = None
+        if around is not None and isinstance(around, trace.Span):
+            parent = around.get_span_context()
         if (
             not self._lean
             or not self._tracer_config.is_enabled

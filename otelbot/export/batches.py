@@ -1,6 +1,6 @@
 """What waits between its end and a request: encoded spans or log records of one signal.
 
-`add` and `add_span` run wherever the bot ends a span, in any thread, and a signal or a fork may interrupt them: they
+`add` and `add_later` run wherever the bot ends a span, in any thread, and a signal or a fork may interrupt them: they
 take no lock. A thread joins what waits into requests and hands them to the `Sender`.
 """
 
@@ -12,12 +12,12 @@ import threading
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import compress, repeat, tee
+from itertools import compress, count, repeat, tee
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from otelbot import privacy
-from otelbot.export.encoding import encode_span, export_request
+from otelbot.export.encoding import export_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,9 +36,9 @@ _scope, _encoded = itemgetter(0), itemgetter(1)  # of an item
 
 #: Bytes of one request: receivers refuse those of many megabytes.
 _LARGE = 2**20
-#: Spans that are encoded in one go, a tenth of a millisecond: among all that a bot does, the code for it and what it
+#: Items that are encoded in one go, a tenth of a millisecond: among all that a bot does, the code for it and what it
 #: needs have left the processor's caches each time, and one by one they take twice as long.
-_SPANS_AT_ONCE = 32
+_AT_ONCE = 32
 #: Seconds that one thread waits for another's handing over, which takes a millisecond.
 _PATIENCE = 1.0
 
@@ -98,7 +98,7 @@ class Batches:
         self._resource = resource
         self._schedule = schedule
         self._batch = schedule.batch
-        self._spans_at_once = min(_SPANS_AT_ONCE, schedule.batch)
+        self._at_once = min(_AT_ONCE, schedule.batch)
         self._large = min(_LARGE, max_bytes // 2)
         self._max_bytes = max_bytes
         self._delay: Callable[[], float] = lambda: schedule.delay
@@ -111,7 +111,8 @@ class Batches:
     def _reset(self) -> None:
         self._waiting: deque[_Item] = deque()
         self._bytes = 0  # of what waits
-        self._spans: dict[Any, bool] = {}  # that have ended and wait to be encoded, in this order
+        self._later: dict[int, tuple[InstrumentationScope | None, Callable[[Any], bytes], Any]] = {}
+        self._numbers = count()  # of those
         self._generation = privacy.generation  # when the oldest of it was scrubbed, or before
         #: A number that is counted up here could be by two threads at once, and a lock could be held over a fork.
         self._dropped: deque[DropReason] = deque()
@@ -129,39 +130,41 @@ class Batches:
 
     def add(self, scope: InstrumentationScope | None, item: bytes) -> None:
         """Take one encoded item. Costs a fraction of a microsecond."""
+        if self._later:
+            self._encode()  # which came before it
         size = len(item)
         self._bytes += size  # calls nothing between reading and writing, which is where another thread could come in
         (waiting := self._waiting).append((scope, item))
         if len(waiting) >= self._batch or self._bytes >= self._large:
             self._attend()
 
-    def add_span(self, span: Any) -> None:
-        """Take one ended span, to be encoded with some others, or before what waits is handed over."""
-        (spans := self._spans)[span] = True
-        if len(spans) >= self._spans_at_once:
-            self._encode_spans()
+    def add_later(self, scope: InstrumentationScope | None, encode: Callable[[Any], bytes], what: Any) -> None:
+        """Take what `encode(what)` returns, which is asked for with that of others, or before it is handed over."""
+        (later := self._later)[next(self._numbers)] = scope, encode, what
+        if len(later) >= self._at_once:
+            self._encode()
             if len(self._waiting) >= self._batch or self._bytes >= self._large:
                 self._attend()
 
-    def _encode_spans(self) -> None:
-        """Encode what `add_span` took.
+    def _encode(self) -> None:
+        """Encode what `add_later` took.
 
-        Should two threads do so at once, or a signal's handler in the middle, each has all of the spans, and who comes
-        first takes them over.
+        Should two threads do so at once, or a signal's handler in the middle, each encodes all of it, and who is ready
+        first takes it over.
         """
-        spans, generation = self._spans, privacy.generation
-        encoded: dict[Any, _Item] = {}
-        for span in list(spans):
+        later, generation = self._later, privacy.generation
+        encoded: dict[int, _Item] = {}
+        for number, (scope, encode, what) in later.copy().items():
             try:
-                encoded[span] = span._instrumentation_scope, encode_span(span)  # noqa: SLF001
+                encoded[number] = scope, encode(what)
             except Exception as error:
-                if spans.pop(span, False):
+                if later.pop(number, None):
                     self.refuse(error)
         if generation != privacy.generation:
-            self._encode_spans()  # another secret has become known meanwhile
+            self._encode()  # another secret has become known meanwhile
             return
         # No line of Python runs between the removal from one and the appearance in the other: nothing comes in between.
-        taken, again = tee(map(spans.pop, encoded, repeat(False)))
+        taken, again = tee(map(later.pop, encoded, repeat(None)))
         self._waiting.extend(compress(encoded.values(), taken))
         self._bytes += sum(compress(map(len, map(_encoded, encoded.values())), again))
 
@@ -203,7 +206,7 @@ class Batches:
         """Give everything that waits to the sender."""
         # The lock only keeps the last requests from being made while the sender closes. A thread that a signal
         # interrupts may hold it for ever: popping is safe without it.
-        self._encode_spans()
+        self._encode()
         held = self._handing_over.acquire(timeout=_PATIENCE)
         generation, self._generation = self._generation, privacy.generation
         try:
@@ -259,6 +262,6 @@ class Batches:
 
     def close(self) -> None:
         """Hand over what waits. What comes later goes to the sender at once."""
-        self._closed, self._large, self._spans_at_once = True, 0, 1  # so that whatever comes is attended to
+        self._closed, self._large, self._at_once = True, 0, 1  # so that whatever comes is attended to
         self.hand_over()
         self._open_gate()  # lets the thread end

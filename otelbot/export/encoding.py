@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from itertools import chain, repeat
 from struct import Struct
-from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import StatusCode
@@ -185,17 +184,18 @@ def encode_record(
     )
 
 
-def encode_message(created: int, described: bytes, body: str, span: SpanContext | None) -> bytes:
+def encode_message(message: tuple[int, int, bytes, str, SpanContext | None]) -> bytes:
     """Return what `encode_record` does of a message that has no attributes but its place in the code.
 
-    :param created: ns.
-    :param described: by `encode_description`.
+    :param message: when it was made and when it was seen, in ns; what `encode_description` returns; its text; and the
+        span that it belongs to.
     """
+    created, seen, described, body, span = message
     text = encode_text(body)
     length = lengths[len(text)]
     return b"".join(
         (
-            _times(_LOG_TIME, created, _OBSERVED, time_ns()),
+            _times(_LOG_TIME, created, _OBSERVED, seen),
             described,
             _BODY,
             lengths[1 + len(length) + len(text)],
@@ -207,12 +207,13 @@ def encode_message(created: int, described: bytes, body: str, span: SpanContext 
     )
 
 
-def encode_event(described: bytes, attributes: Mapping[str, Any], span: SpanContext) -> bytes:
-    """Return a `LogRecord` of now.
+def encode_event(event: tuple[int, bytes, Mapping[str, Any], SpanContext]) -> bytes:
+    """Return the body of a `LogRecord`, scrubbed.
 
-    :param described: severity, name and body by `encode_description`.
+    :param event: when it happened, in ns; severity, name and body by `encode_description`; attributes; and the span
+        that it belongs to.
     """
-    now = time_ns()
+    now, described, attributes, span = event
     return b"".join(
         (
             _times(_LOG_TIME, now, _OBSERVED, now),

@@ -1,7 +1,7 @@
 """Where OpenTelemetry's SDK hands over what leaves by OTLP/HTTP.
 
-Log records are encoded as they come and spans a few at once, on the bot's thread: that is some microseconds each, where
-encoding a whole request of them would hold the interpreter for milliseconds. Nothing here waits for the network.
+Spans and log records are encoded on the bot's thread, a few at once: that is some microseconds each, where encoding a
+whole request of them would hold the interpreter for milliseconds. Nothing here waits for the network.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import os
 from contextlib import suppress
 from dataclasses import replace
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk._logs import Logger, LogRecordProcessor
@@ -32,7 +33,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelbot import __version__, privacy, signals
-from otelbot.export.encoding import encode_event, encode_log, encode_message, encode_record
+from otelbot.export.encoding import encode_event, encode_log, encode_message, encode_record, encode_span
 from otelbot.export.metric_encoding import encode_metrics
 from otelbot.export.scrubber import Resources
 
@@ -59,7 +60,7 @@ class OtlpSpanProcessor(SpanProcessor):
         context: Any = span._context  # noqa: SLF001 - the properties are calls
         if context is None or not context[3] & 1:  # its flags: whether it is sampled
             return
-        self._batches.add_span(span)
+        self._batches.add_later(span._instrumentation_scope, encode_span, span)  # noqa: SLF001
 
     def shutdown(self) -> None:
         self._batches.close()
@@ -85,18 +86,16 @@ class OtlpLogProcessor(LogRecordProcessor):
     def emit_message(
         self, scope: InstrumentationScope, created: int, described: bytes, body: str, span: SpanContext | None
     ) -> None:
-        """Take what `encode_message` takes."""
-        try:
-            self._batches.add(scope, encode_message(created, described, body, span))
-        except Exception as error:
-            self._batches.refuse(error)
+        """Take what `encode_message` takes of what is logged now."""
+        message = created, time_ns(), described, body, span
+        if len(body) < _LONG:
+            self._batches.add_later(scope, encode_message, message)
+        else:
+            self._add(scope, encode_message, message)
 
     def emit_event(self, described: bytes, attributes: Mapping[str, Any], span: SpanContext) -> None:
-        """Take what `encode_event` takes, of otelbot's own."""
-        try:
-            self._batches.add(_OWN_SCOPE, encode_event(described, attributes, span))
-        except Exception as error:
-            self._batches.refuse(error)
+        """Take what `encode_event` takes of what has happened now, of otelbot's own."""
+        self._batches.add_later(_OWN_SCOPE, encode_event, (time_ns(), described, attributes, span))
 
     def _add(self, scope: InstrumentationScope | None, encode: Callable[..., bytes], *record: Any) -> None:
         try:
@@ -131,6 +130,8 @@ def sole_exporter(logger: Any) -> OtlpLogProcessor | None:
     return processors[0] if plain else None
 
 
+#: Characters of a message that is encoded at once: what waits is bounded by the bytes that it is encoded.
+_LONG = 4096
 #: Of a record; more are counted by the SDK.
 FEW_ATTRIBUTES = 32
 _OWN_SCOPE = InstrumentationScope(signals.SCOPE, __version__)

@@ -62,7 +62,7 @@ class Loop:
     """One running event loop. `beat` runs in its thread, everything else may be called from any."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, monitor: Monitor) -> None:
-        self._loop = ref(loop)
+        self.reference = ref(loop)
         self._monitor = monitor
         self.thread = threading.get_ident()
         self.tasks = 0
@@ -77,14 +77,11 @@ class Loop:
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop, or None when it is gone, stopped or closed."""
-        loop = self._loop()
+        loop = self.reference()
         return loop if loop is not None and loop.is_running() else None
 
-    def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
-        return self._loop() is loop
-
     def beat(self) -> None:
-        loop = self._loop()
+        loop = self.reference()
         if loop is None or not self._monitor.has(self):
             return  # it had stopped in between, and is watched anew when it works
         now = loop.time()
@@ -133,7 +130,7 @@ class Monitor:
 
     def watches(self, loop: asyncio.AbstractEventLoop) -> bool:
         for watched in self._loops:  # noqa: SIM110 - asked for every update, and `any` takes twice as long
-            if watched.is_of(loop):
+            if watched.reference() is loop:
                 return True
         return False
 

@@ -291,7 +291,7 @@ def test_spans_that_end_while_others_are_encoded_are_sent_once(make, endpoint, m
             batches.hand_over()
         return encode_span(span)
 
-    monkeypatch.setattr("otelbot.export.batches.encode_span", encode_and_be_interrupted)
+    monkeypatch.setattr("otelbot.export.exporters.encode_span", encode_and_be_interrupted)
     names = [f"span {each}" for each in range(number)]
     for name in names:
         tracer.start_span(name).end()
@@ -360,6 +360,20 @@ def test_a_secret_that_becomes_known_while_it_waits_does_not_leave(make, endpoin
     sent(batches, sender)
     hidden = "*" * len(secret)
     assert endpoint.names()[-4:] == ["before", f"set {hidden} or {hidden}", waiting, "after ***"]
+
+
+def test_log_records_are_sent_in_their_order_however_they_wait(make, endpoint):
+    batches, sender = make(signal="logs")
+    processor = OtlpLogProcessor(batches)
+    for number in range(40):
+        body = str(number) * (5000 if number in {3, 37} else 1)
+        processor.emit_message(SCOPE, number, b"", body, None)
+        if number % 10 == 0:
+            processor.emit_plain(SCOPE, (number, number), (9, "INFO"), f"plain {number}", {}, (0, 0, 0))
+    sent(batches, sender)
+    (request,) = endpoint.requests(ExportLogsServiceRequest)
+    times = [record.time_unix_nano for record in request.resource_logs[0].scope_logs[0].log_records]
+    assert times == sorted([*range(40), 0, 10, 20, 30])
 
 
 def test_log_records_are_sent(make, endpoint):

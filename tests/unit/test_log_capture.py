@@ -65,6 +65,9 @@ class Waiting:
     def add(self, scope, item):
         self.items.append((scope, item))
 
+    def add_later(self, scope, encode, what):
+        self.items.append((scope, encode(what)))
+
     def refuse(self, error):
         raise AssertionError(error)
 
@@ -83,6 +86,7 @@ RECORDS = [
     record("%(name)s paid", {"name": "Ada"}),
     record("Task exception was never retrieved: f(1)", name="asyncio"),
     record("%s", "GET /feed?token=1", name="aiohttp.access"),
+    record("a long %s", "tale " * 1000),
     record("x", level=45, order=5, paid=True, tags=["a"]),
     record("x", order={"id": (5, object)}),
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -101,9 +100,11 @@ class Attempt:
     def end(self, error: BaseException | None) -> None:
         # A coroutine that is thrown away may end in a foreign context, or in a copy of its own, with nothing to leave.
         if self._token is not None and current_attempt.get() is self:
-            with suppress(ValueError):
+            try:
                 current_attempt.reset(self._entered)
                 detach(self._token)
+            except ValueError:
+                pass
             del self._token, self._entered  # timers that were set on the way keep the attempt for a while
         telemetry, span = self._telemetry, self._span
         if not telemetry.ended(self):

@@ -18,12 +18,18 @@ MESSAGES = frozenset(
 
 def update_type(update: Any) -> str:
     """Return the type of an `Update`, or of the dictionary that may become one; `unknown` where it has none."""
-    if isinstance(update, Mapping):  # posted to a webhook by anybody, so only names that aiogram knows
-        return next((key for key in update if key in _update_types() and update[key]), "unknown")
-    try:
-        return str(update.event_type)
-    except Exception:  # UpdateTypeLookupError: a type newer than this aiogram
+    # Of a model this is what `event_type` says, which is remembered by an update's hash, in Python.
+    if hasattr(update, "update_id"):
+        fields = vars(update)
+    elif isinstance(update, Mapping):
+        fields = update
+    else:
         return "unknown"
+    types = _update_types()
+    for key in fields:  # posted to a webhook by anybody, so only names that aiogram knows
+        if key in types and fields[key]:
+            return str(key)
+    return "unknown"
 
 
 @cache
@@ -34,12 +40,14 @@ def _update_types() -> frozenset[str]:
 
 
 def update_id(update: Any) -> str | None:
-    value = update.get("update_id") if isinstance(update, Mapping) else getattr(update, "update_id", None)
+    value = getattr(update, "update_id", None)
+    if value is None and isinstance(update, Mapping):
+        value = update.get("update_id")
     return str(value) if isinstance(value, int) else None
 
 
 def event_of(update: Any, kind: str) -> Any:
-    return None if isinstance(update, Mapping) else getattr(update, kind, None)
+    return getattr(update, kind, None)  # a dictionary has nothing that is called like an update
 
 
 def chat_type(event: Any) -> str | None:

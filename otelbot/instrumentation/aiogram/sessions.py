@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,8 +53,10 @@ class Sessions:
         if session is not None and now - session.last < self._gap:
             session.last = now
             session.updates += 1
-            with suppress(KeyError):  # it is being ended by another thread
+            try:  # noqa: SIM105 - `suppress` takes a microsecond
                 self._sessions.move_to_end(user)
+            except KeyError:  # it is being ended by another thread
+                pass
             return
         over: list[tuple[str, Session, str]] = []
         with self._lock:

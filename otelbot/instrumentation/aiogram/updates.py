@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +70,10 @@ class UpdateScope:
         self._fed_on = around is not None and (around.bot_id, around.update_id) == (bot_id, update_id)
         start_span = telemetry.tracer.start_span
         if new_root:
-            outer = trace.get_current_span().get_span_context()
-            links = [Link(outer)] if outer.is_valid else None
+            outer: Any = current().get(_SPAN_KEY)
+            links = None
+            if outer is not None and isinstance(outer, trace.Span) and outer.get_span_context().is_valid:
+                links = [Link(outer.get_span_context())]
             self.span = span = start_span(f"process {kind}", _NOTHING, SpanKind.CONSUMER, attributes, links)
             self._context = Context({_SPAN_KEY: span, signals.UPDATE_CONTEXT_KEY: span})
         else:
@@ -127,9 +128,11 @@ class UpdateScope:
         """Leave the scope. An update that goes on in another task (a slow webhook) is closed by that task."""
         # A coroutine that is thrown away may end in a foreign context, or in a copy of its own.
         if current_scope.get() is self:
-            with suppress(ValueError):
+            try:
                 current_scope.reset(self._scope_token)
                 detach(self._token)
+            except ValueError:
+                pass
         # Timers that were set on the way keep a context with this scope in it for a while.
         del self._scope_token, self._token, self._context
         if self.fed and not self.done:
