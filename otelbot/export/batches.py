@@ -12,7 +12,7 @@ import threading
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import compress, count, repeat, tee
+from itertools import compress, count, repeat, starmap, tee
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -220,11 +220,11 @@ class Batches:
 
     def _next(self) -> list[_Item]:
         """Return what makes the next request, the oldest first."""
-        waiting, items, size = self._waiting, [], 0
-        with suppress(IndexError):
+        waiting, size = self._waiting, 0
+        items: list[_Item] = []
+        with suppress(IndexError):  # what was taken before it is empty stays among the items
             if self._bytes < _LARGE:  # whatever they are, they are one request
-                for _ in range(min(len(waiting), self._batch)):
-                    items.append(waiting.popleft())  # noqa: PERF401 - what was taken must not be lost to an error
+                items.extend(starmap(waiting.popleft, repeat((), self._batch)))
             else:
                 while len(items) < self._batch and size < _LARGE:
                     items.append(waiting.popleft())
@@ -234,11 +234,11 @@ class Batches:
         return items
 
     def _count_dropped(self) -> Counter[DropReason]:
-        count: Counter[DropReason] = Counter()
+        counts: Counter[DropReason] = Counter()
         with suppress(IndexError):
             while True:
-                count[self._dropped.popleft()] += 1
-        return count
+                counts[self._dropped.popleft()] += 1
+        return counts
 
     def _submit(self, items: list[_Item], generation: int) -> None:
         try:
