@@ -194,7 +194,7 @@ _CHECKS: dict[str, tuple[_Check, str]] = {
             ("SCHEDULE_DELAY", delay),
             ("EXPORT_TIMEOUT", "30000 (milliseconds)"),
             ("MAX_QUEUE_SIZE", "OTELBOT_EXPORT_QUEUE_BYTES alone"),
-            ("MAX_EXPORT_BATCH_SIZE", "2048"),
+            ("MAX_EXPORT_BATCH_SIZE", "the default"),
         )
     },
     **{

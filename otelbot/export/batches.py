@@ -131,42 +131,73 @@ class Batches:
     def add(self, scope: InstrumentationScope | None, item: bytes) -> None:
         """Take one encoded item. Costs a fraction of a microsecond."""
         if self._later:
-            self._encode()  # which came before it
+            self._encode_some()  # which came before it
         size = len(item)
         self._bytes += size  # calls nothing between reading and writing, which is where another thread could come in
         (waiting := self._waiting).append((scope, item))
         if len(waiting) >= self._batch or self._bytes >= self._large:
             self._attend()
 
+    def add_now(self, scope: InstrumentationScope | None, encode: Callable[..., bytes], *what: Any) -> None:
+        """Take what `encode(*what)` returns."""
+        generation = privacy.generation
+        try:
+            encoded = encode(*what)
+        except Exception as error:
+            self.refuse(error)
+        else:
+            self.add(scope, encoded)
+            self._scrubbed_at(generation)
+
     def add_later(self, scope: InstrumentationScope | None, encode: Callable[[Any], bytes], what: Any) -> None:
-        """Take what `encode(what)` returns, which is asked for with that of others, or before it is handed over."""
+        """Take what `encode(what)` returns, which is asked for with that of others, or before it is handed over.
+
+        Until then it is not counted in bytes: it should be small.
+        """
         (later := self._later)[next(self._numbers)] = scope, encode, what
         if len(later) >= self._at_once:
-            self._encode()
+            self._encode_some()
             if len(self._waiting) >= self._batch or self._bytes >= self._large:
                 self._attend()
 
-    def _encode(self) -> None:
+    def _encode_some(self) -> None:
+        """Encode what waits for it, unless who calls has no room for that: then the thread will."""
+        try:
+            self._encode(thoroughly=False)
+        except (RecursionError, MemoryError):
+            with suppress(RecursionError):
+                self._open_gate()
+
+    def _encode(self, *, thoroughly: bool) -> None:
         """Encode what `add_later` took.
 
         Should two threads do so at once, or a signal's handler in the middle, each encodes all of it, and who is ready
         first takes it over.
+
+        :param thoroughly: an item is refused for whatever comes of it; else the end of stack or memory is raised.
         """
-        later, generation = self._later, privacy.generation
+        later, waiting, generation = self._later, self._waiting, privacy.generation
         encoded: dict[int, _Item] = {}
         for number, (scope, encode, what) in later.copy().items():
             try:
                 encoded[number] = scope, encode(what)
             except Exception as error:
+                if not thoroughly and isinstance(error, RecursionError | MemoryError):
+                    raise
                 if later.pop(number, None):
                     self.refuse(error)
-        if generation != privacy.generation:
-            self._encode()  # another secret has become known meanwhile
-            return
         # No line of Python runs between the removal from one and the appearance in the other: nothing comes in between.
         taken, again = tee(map(later.pop, encoded, repeat(None)))
-        self._waiting.extend(compress(encoded.values(), taken))
-        self._bytes += sum(compress(map(len, map(_encoded, encoded.values())), again))
+        waiting.extend(compress(encoded.values(), taken))
+        size = sum(compress(map(len, map(_encoded, encoded.values())), again))
+        if later is self._later:  # this is not a child that was forked meanwhile
+            self._bytes += size  # see `add`
+            self._scrubbed_at(generation)
+
+    def _scrubbed_at(self, generation: int) -> None:
+        """Note that something was added which was scrubbed when `privacy.generation` was `generation`."""
+        # It is older where another secret has become known meanwhile, and what waited was handed over.
+        self._generation = min(self._generation, generation)
 
     def _attend(self) -> None:
         if self._closed:
@@ -206,7 +237,7 @@ class Batches:
         """Give everything that waits to the sender."""
         # The lock only keeps the last requests from being made while the sender closes. A thread that a signal
         # interrupts may hold it for ever: popping is safe without it.
-        self._encode()
+        self._encode(thoroughly=True)
         held = self._handing_over.acquire(timeout=_PATIENCE)
         generation, self._generation = self._generation, privacy.generation
         try:

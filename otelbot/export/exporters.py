@@ -38,7 +38,7 @@ from otelbot.export.metric_encoding import encode_metrics
 from otelbot.export.scrubber import Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from opentelemetry.sdk._logs import ReadWriteLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
@@ -60,7 +60,9 @@ class OtlpSpanProcessor(SpanProcessor):
         context: Any = span._context  # noqa: SLF001 - the properties are calls
         if context is None or not context[3] & 1:  # its flags: whether it is sampled
             return
-        self._batches.add_later(span._instrumentation_scope, encode_span, span)  # noqa: SLF001
+        # With an event it may be long, with the stack of an exception.
+        add = self._batches.add_now if span._events else self._batches.add_later  # noqa: SLF001
+        add(span._instrumentation_scope, encode_span, span)  # noqa: SLF001
 
     def shutdown(self) -> None:
         self._batches.close()
@@ -77,33 +79,22 @@ class OtlpLogProcessor(LogRecordProcessor):
         self._batches = batches
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        self._add(log_record.instrumentation_scope, encode_log, log_record)
+        self._batches.add_now(log_record.instrumentation_scope, encode_log, log_record)
 
     def emit_plain(self, scope: InstrumentationScope, *record: Any) -> None:
         """Take what `encode_record` takes, where there is no need of an object for it."""
-        self._add(scope, encode_record, *record)
+        self._batches.add_now(scope, encode_record, *record)
 
     def emit_message(
         self, scope: InstrumentationScope, created: int, described: bytes, body: str, span: SpanContext | None
     ) -> None:
         """Take what `encode_message` takes of what is logged now."""
-        message = created, time_ns(), described, body, span
-        if len(body) < _LONG:
-            self._batches.add_later(scope, encode_message, message)
-        else:
-            self._add(scope, encode_message, message)
+        add = self._batches.add_now if len(body) > _LONG else self._batches.add_later
+        add(scope, encode_message, (created, time_ns(), described, body, span))
 
     def emit_event(self, described: bytes, attributes: Mapping[str, Any], span: SpanContext) -> None:
         """Take what `encode_event` takes of what has happened now, of otelbot's own."""
         self._batches.add_later(_OWN_SCOPE, encode_event, (time_ns(), described, attributes, span))
-
-    def _add(self, scope: InstrumentationScope | None, encode: Callable[..., bytes], *record: Any) -> None:
-        try:
-            encoded = encode(*record)
-        except Exception as error:
-            self._batches.refuse(error)
-        else:
-            self._batches.add(scope, encoded)
 
     def shutdown(self) -> None:
         self._batches.close()
@@ -130,7 +121,7 @@ def sole_exporter(logger: Any) -> OtlpLogProcessor | None:
     return processors[0] if plain else None
 
 
-#: Characters of a message that is encoded at once: what waits is bounded by the bytes that it is encoded.
+#: Characters of a message that is encoded at once, so that it is counted in bytes.
 _LONG = 4096
 #: Of a record; more are counted by the SDK.
 FEW_ATTRIBUTES = 32

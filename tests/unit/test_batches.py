@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 from opentelemetry._logs import LogRecord
@@ -300,6 +301,44 @@ def test_spans_that_end_while_others_are_encoded_are_sent_once(make, endpoint, m
     assert sorted(endpoint.names()) == sorted([*names, *late])
     assert [name for name in endpoint.names() if name not in late] == names
     assert batches._bytes == 0
+
+
+def test_bytes_are_counted_once_where_everything_is_handed_over_while_they_are_counted(make, endpoint, monkeypatch):
+    batches, sender = make()
+    tracer = provider_of(batches).get_tracer("scope")
+
+    class Item(bytes):
+        def __len__(self):
+            if batches._waiting:
+                batches.hand_over()
+            return super().__len__()
+
+    monkeypatch.setattr("otelbot.export.exporters.encode_span", lambda span: Item(encode_span(span)))
+    for number in range(32):
+        tracer.start_span(str(number)).end()
+    assert batches._bytes == 0
+    sent(batches, sender)
+    assert endpoint.names() == [str(number) for number in range(32)]
+
+
+def test_a_span_that_ends_without_room_on_the_stack_costs_no_others(make, endpoint):
+    batches, sender = make()
+    tracer = provider_of(batches).get_tracer("scope")
+    for number in range(31):
+        tracer.start_span(str(number)).end()
+    deep = [tracer.start_span("deep") for _ in range(5)]
+
+    def recurse(depth):
+        for span in deep:
+            if not depth % 2:
+                span.end()
+        recurse(depth + 1)
+
+    with suppress(RecursionError):
+        recurse(0)
+    sent(batches, sender)
+    assert [name for name in endpoint.names() if name != "deep"] == [str(number) for number in range(31)]
+    assert sender.dropped["refused"] == 0
 
 
 def test_spans_that_threads_end_are_sent_once(make, endpoint):

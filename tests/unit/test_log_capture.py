@@ -62,14 +62,10 @@ class Waiting:
     def __init__(self):
         self.items = []
 
-    def add(self, scope, item):
-        self.items.append((scope, item))
+    def add_now(self, scope, encode, *what):
+        self.items.append((scope, encode(*what)))
 
-    def add_later(self, scope, encode, what):
-        self.items.append((scope, encode(what)))
-
-    def refuse(self, error):
-        raise AssertionError(error)
+    add_later = add_now
 
 
 def failed():

@@ -19,11 +19,8 @@ MESSAGES = frozenset(
 def update_type(update: Any) -> str:
     """Return the type of an `Update`, or of the dictionary that may become one; `unknown` where it has none."""
     # Of a model this is what `event_type` says, which is remembered by an update's hash, in Python.
-    if hasattr(update, "update_id"):
-        fields = vars(update)
-    elif isinstance(update, Mapping):
-        fields = update
-    else:
+    fields = update if isinstance(update, dict) else getattr(update, "__dict__", update)
+    if type(fields) is not dict and not isinstance(fields, Mapping):
         return "unknown"
     types = _update_types()
     for key in fields:  # posted to a webhook by anybody, so only names that aiogram knows
@@ -47,7 +44,7 @@ def update_id(update: Any) -> str | None:
 
 
 def event_of(update: Any, kind: str) -> Any:
-    return getattr(update, kind, None)  # a dictionary has nothing that is called like an update
+    return None if isinstance(update, dict) else getattr(update, kind, None)
 
 
 def chat_type(event: Any) -> str | None:

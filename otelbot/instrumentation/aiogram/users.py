@@ -101,7 +101,8 @@ class _Window:
         self._complete[self._number] = self.current
         self._complete = {key: kept for key, kept in self._complete.items() if key > number - self._parts}
         self._number = number
-        self.current = bytearray(_REGISTERS)
+        # A clock that goes back comes to a part that there is already.
+        self.current = self._complete.pop(number, bytearray(_REGISTERS))
 
     def snapshot(self) -> list[bytes | bytearray]:
         """Return the sketches that make the window, none of which changes any more."""

@@ -54,6 +54,18 @@ def test_an_update_that_begins_a_part_of_a_window_does_not_wait_for_what_all_par
     assert users.count() == {"5m": 19, "1h": 50, "24h": 50}
 
 
+def test_a_clock_that_goes_back_loses_nobody():
+    clock = Clock()
+    users = ActiveUsers(clock)
+    for user in range(100):
+        users.add(user)
+    clock.now += 3600
+    users.add(100)
+    clock.now -= 3600
+    users.add(101)
+    assert users.count()["24h"] == 102
+
+
 def test_windows_forget():
     clock = Clock()
     users = ActiveUsers(clock)
