@@ -336,7 +336,7 @@ def test_an_interpreter_without_otelbot_is_named_with_the_command_that_mends_it(
         ("OTEL_METRIC_EXPORT_INTERVAL", "-1"),
         ("OTEL_TRACES_EXPORTER", "nosuch"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "ten"),
         ("OTELBOT_FLUSH_TIMEOUT", "long"),
         ("OTELBOT_FLUSH_TIMEOUT", "1e10"),
         ("OTEL_BSP_SCHEDULE_DELAY", "99999999999999999999"),
