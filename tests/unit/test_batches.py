@@ -326,16 +326,18 @@ def test_a_span_that_ends_without_room_on_the_stack_costs_no_others(make, endpoi
     tracer = provider_of(batches).get_tracer("scope")
     for number in range(31):
         tracer.start_span(str(number)).end()
-    deep = [tracer.start_span("deep") for _ in range(5)]
+    deep = [tracer.start_span("deep") for _ in range(100)]
 
-    def recurse(depth):
-        for span in deep:
-            if not depth % 2:
-                span.end()
-        recurse(depth + 1)
+    def recurse():
+        try:
+            recurse()
+        except RecursionError:
+            if deep:
+                deep.pop().end()
+            raise
 
     with suppress(RecursionError):
-        recurse(0)
+        recurse()
     sent(batches, sender)
     assert [name for name in endpoint.names() if name != "deep"] == [str(number) for number in range(31)]
     assert sender.dropped["refused"] == 0
