@@ -225,9 +225,9 @@ class LeanTracer(sdk.Tracer):
         else:
             if type(around) is NonRecordingSpan and self._follows_parent and self._tracer_config.is_enabled:
                 trace_id, _, _, flags, state, valid = around._context
-                if valid and not flags & _SAMPLED:
+                if valid and not (flags & _SAMPLED and self.span_processor._span_processors):
                     unseen = _make_object(NonRecordingSpan)
-                    span_id, flags = self.id_generator.generate_span_id(), _FLAGS[flags & _RANDOM]
+                    span_id, flags = self.id_generator.generate_span_id(), _FLAGS[flags & (_SAMPLED | _RANDOM)]
                     unseen._context = _make_tuple(SpanContext, (trace_id, span_id, False, flags, state, span_id > 0))
                     return unseen
             found = self._decide(around, name, context, kind, attributes, links)
@@ -305,7 +305,8 @@ class LeanTracer(sdk.Tracer):
             recording, sampled = result.decision is not _DROP, result.decision is _RECORD
             attributes, state = result.attributes, result.trace_state or DEFAULT_TRACE_STATE
         flags = _FLAGS[(_SAMPLED if sampled else 0) | random]
-        if not recording:
+        # What nobody is to see (`OTEL_TRACES_EXPORTER=none`) is not recorded, but its ids are in logs and go on.
+        if not recording or not self.span_processor._span_processors:
             unseen, span_id = _make_object(NonRecordingSpan), self.id_generator.generate_span_id()
             valid = span_id > 0 < trace_id
             unseen._context = _make_tuple(SpanContext, (trace_id, span_id, False, flags, state, valid))

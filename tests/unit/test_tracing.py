@@ -273,6 +273,32 @@ def test_children_of_what_is_not_sampled_have_an_id_of_their_own_and_record_noth
     assert far.span_id != 8
 
 
+def watched():
+    """A tracer whose spans somebody sees, and so are recorded."""
+    provider = LeanTracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SpanProcessor())
+    return provider.get_tracer("s")
+
+
+@pytest.mark.parametrize("sampler", [ParentBased(ALWAYS_ON), ALWAYS_ON, Picky()])
+def test_what_nobody_sees_is_not_recorded_but_its_ids_go_on(sampler):
+    provider = LeanTracerProvider(sampler=sampler, shutdown_on_exit=False)
+    tracer = provider.get_tracer("s")
+    root = tracer.start_span("sampled root")
+    child = tracer.start_span("sampled child", set_span_in_context(root))
+    for span in (root, child):
+        span.set_attribute("a", 1)
+        span.end()
+        assert (span.is_recording(), span.get_span_context().trace_flags.sampled) == (False, True)
+    assert root.get_span_context().trace_id == child.get_span_context().trace_id
+    assert root.get_span_context().span_id != child.get_span_context().span_id
+    exporter = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer.start_span("seen", set_span_in_context(child)).end()
+    (seen,) = exporter.get_finished_spans()
+    assert (seen.name, seen.parent.span_id) == ("seen", child.get_span_context().span_id)
+
+
 class Delegating:
     """As programs wrap a processor: it has the methods, its type has not."""
 
@@ -294,7 +320,7 @@ def test_processors_that_delegate_are_called():
 
 
 def test_attributes_may_be_added_by_who_goes_through_them():
-    span = LeanTracerProvider(shutdown_on_exit=False).get_tracer("s").start_span("x", attributes={"a": 1, "b": [2]})
+    span = watched().start_span("x", attributes={"a": 1, "b": [2]})
     for key, value in span.attributes.items():
         span.set_attribute(f"copy.{key}", value)
     assert dict(span.attributes) == {"a": 1, "b": (2,), "copy.a": 1, "copy.b": (2,)}
@@ -303,7 +329,7 @@ def test_attributes_may_be_added_by_who_goes_through_them():
 
 
 def test_no_attribute_is_lost_between_threads():
-    span = LeanTracerProvider(shutdown_on_exit=False).get_tracer("s").start_span("x")
+    span = watched().start_span("x")
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -317,7 +343,7 @@ def test_no_attribute_is_lost_between_threads():
 
 
 def test_a_span_can_be_copied_and_a_key_that_is_no_text_is_dropped(caplog):
-    span = LeanTracerProvider(shutdown_on_exit=False).get_tracer("s").start_span("x", attributes={"a": ["b"]})
+    span = watched().start_span("x", attributes={"a": ["b"]})
     span.add_event("e")
     span.set_attribute(5, "x")
     span.end()
