@@ -106,8 +106,8 @@ async def serve(
         except StoreError as error:
             raise ServeError(str(error)) from None
         stack.callback(store.close)
-        alerts = _start_alerts(stack, store, settings.folder, page, environ)
-        app = page_app(store, alerts, PageOptions(settings.host, page_token))
+        alerts = _start_alerts(stack, store, settings.folder, settings.url or page, environ)
+        app = page_app(store, alerts, PageOptions(settings.host, page_token, settings.url))
         await _open(stack, web.AppRunner(app, access_log=None, shutdown_timeout=_PAGE_ENDS), page_socket)
         # The store decompresses: within bounds, and beside the event loop.
         receiver = web.AppRunner(

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from otelbot.settings import Variable
 
@@ -57,6 +58,17 @@ def _token(raw: str) -> str:
     return raw
 
 
+def _origin(raw: str) -> str:
+    try:
+        parts = urlsplit(raw)
+        known = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1) and "@" not in parts.netloc
+    except ValueError:
+        known = False
+    if not known or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError("is not a URL of only http:// or https:// and a host, like https://bots.example.org")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def _number(raw: str, least: float, most: float) -> float:
     try:
         value = float(raw)
@@ -83,6 +95,14 @@ HOST = Variable(
     "Where the page is opened. An address that other machines reach asks each of them for the token.",
 )
 PORT = Variable("OTELBOT_DASHBOARD_PORT", 8080, _port, "port", "The page's port; 0 takes a free one.")
+URL = Variable(
+    "OTELBOT_DASHBOARD_URL",
+    "",
+    _origin,
+    "URL without a path",
+    "Where people reach the page through a reverse proxy: links in alerts lead there, and changes may come from there.",
+    means="made of host and port",
+)
 OTLP_HOST = Variable(
     "OTELBOT_DASHBOARD_OTLP_HOST",
     "127.0.0.1",
@@ -121,6 +141,7 @@ METRICS_HOURS = Variable(
 VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
     HOST,
     PORT,
+    URL,
     OTLP_HOST,
     OTLP_PORT,
     TOKEN,
@@ -135,6 +156,7 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
 class Settings:
     host: str
     port: int  # 0: a free one
+    url: str | None  # of a reverse proxy, without a slash at its end
     otlp_host: str
     otlp_port: int  # 0: a free one
     token: str | None  # None: none was set
@@ -159,6 +181,7 @@ class Settings:
         return cls(
             host=read(HOST),
             port=read(PORT),
+            url=read(URL) or None,
             otlp_host=read(OTLP_HOST),
             otlp_port=read(OTLP_PORT),
             token=read(TOKEN) or None,

@@ -25,10 +25,14 @@ _UNKNOWN = (
 
 @dataclass(frozen=True)
 class PageOptions:
-    """Where the page listens, and the token that it asks for; without one `host` must be of the loopback interface."""
+    """Where the page listens, the token that it asks for, and the URL of a reverse proxy before it.
+
+    Without a token `host` must be of the loopback interface.
+    """
 
     host: str
     token: str | None = None
+    url: str | None = None
 
     def __post_init__(self) -> None:
         if self.token is None and not is_loopback(self.host):
@@ -47,7 +51,7 @@ def guard(options: PageOptions) -> Middleware:
         elif not _knows(request, options.token):
             raise Refused(_UNKNOWN, 401)
         if request.method in {"POST", "DELETE"} and not request.path.startswith("/api/v1/"):
-            _require_own_page(request)
+            _require_own_page(request, options.url)
         return await handler(request)
 
     return guarded
@@ -86,13 +90,20 @@ def _same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 
 
-def _require_own_page(request: web.Request) -> None:
-    """Refuse what another page sends: a form cannot send JSON, and a browser names the origin."""
+def _require_own_page(request: web.Request, proxy: str | None) -> None:
+    """Refuse what another page sends: a form cannot send JSON, and a browser names the origin.
+
+    :param proxy: another URL of this page, for a proxy that does not pass on by which name it was asked.
+    """
     if request.content_type != "application/json":
         raise Refused("A change needs the header Content-Type: application/json.", 415)
     origin = request.headers.get("Origin")
-    if origin is not None and _address(origin).netloc.lower() != request.host.lower():
-        raise Refused("A change must come from this page itself.", 403)
+    if origin is None or _address(origin).netloc.lower() == request.host.lower():
+        return
+    if proxy is None or origin.lower() != proxy.lower():
+        raise Refused(
+            "A change must come from this page itself; behind a reverse proxy set OTELBOT_DASHBOARD_URL.", 403
+        )
 
 
 def _address(given: str) -> SplitResult:

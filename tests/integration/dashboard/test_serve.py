@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -12,6 +13,9 @@ import sys
 
 import pytest
 
+from otelbot.alerts import evaluator
+from otelbot.dashboard import serve
+from otelbot.dashboard.settings import Settings
 from tests.integration.dashboard.running import HTTP, dashboard, send, span, traces
 from tests.support import OTELBOT, clean_environ
 
@@ -59,6 +63,41 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path):
         assert again.stop() == (0, "")
 
 
+def test_behind_a_proxy_changes_and_links_are_of_its_url(tmp_path):
+    with dashboard(tmp_path, env={"OTELBOT_DASHBOARD_URL": "https://bots.example.org/"}) as running:
+
+        def clear(origin):
+            return HTTP.request("POST", f"{running.page}/api/clear", json={}, headers={"Origin": origin}).status
+
+        assert clear("https://bots.example.org") == 200
+        assert clear(running.page) == 200
+        assert clear("http://bots.example.org") == 403
+        assert clear("https://bots.example.org.evil.example") == 403
+
+
+@pytest.mark.parametrize("url", ["", "https://bots.example.org"])
+async def test_alerts_link_to_the_url_of_the_proxy(tmp_path, monkeypatch, url):
+    linked = []
+
+    class Alerts(evaluator.Alerts):
+        def __init__(self, *args, page_url, **options):
+            linked.append(page_url)
+            super().__init__(*args, page_url=page_url, **options)
+
+    monkeypatch.setattr(evaluator, "Alerts", Alerts)
+    variables = {"FOLDER": str(tmp_path), "PORT": "0", "OTLP_PORT": "0", "URL": url}
+    environ = {f"OTELBOT_DASHBOARD_{name}": value for name, value in variables.items()}
+    stop = asyncio.Event()
+    started = []
+
+    def on_ready(running):
+        started.append(running.page)
+        stop.set()
+
+    await serve.serve(Settings.from_environ(environ), stop=stop, on_ready=on_ready, environ=environ)
+    assert linked == [url or started[0]]
+
+
 def test_an_open_page_does_not_hold_it(tmp_path):
     with dashboard(tmp_path) as running:
         live = HTTP.request("GET", f"{running.page}/api/live", preload_content=False)
@@ -98,6 +137,13 @@ def test_a_folder_has_one_dashboard(tmp_path):
         ("OTLP_PORT", "70000", "OTELBOT_DASHBOARD_OTLP_PORT='70000' is not a port"),
         ("HOST", "a b", "OTELBOT_DASHBOARD_HOST='a b' is neither an address nor the name of a machine"),
         ("HOST", "192.0.2.1", "192.0.2.1:0 can't be opened"),
+        (
+            "URL",
+            "bots.example.org",
+            "OTELBOT_DASHBOARD_URL='bots.example.org' is not a URL of only http:// or https://",
+        ),
+        ("URL", "https://example.org/bots/", "is not a URL of only http:// or https:// and a host"),
+        ("URL", "https://example.org:port", "is not a URL of only http:// or https:// and a host"),
         ("MAX_MB", "much", "OTELBOT_DASHBOARD_MAX_MB='much' is not a number"),
         ("MAX_HOURS", "nan", "OTELBOT_DASHBOARD_MAX_HOURS='nan' is not a number from 0.1 to 8784"),
         ("TOKEN", "secret", "OTELBOT_DASHBOARD_TOKEN is not 16 to 200 letters, digits and . _ ~ -"),
