@@ -19,4 +19,7 @@ COPY --from=build /venv /venv
 COPY examples/compose-bot /app
 WORKDIR /app
 USER 10002:10002
+# Asked for inside of the container; `docker ps` shows what it says, and nothing is restarted by it.
+ENV OTELBOT_HEALTH_PORT=8080
+HEALTHCHECK --interval=60s --timeout=15s --start-period=60s CMD ["otelbot", "health"]
 CMD ["otelbot-instrument", "python", "bot.py"]

@@ -369,3 +369,10 @@ def test_the_bots_image_never_holds_secrets_and_does_not_run_as_root():
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     assert f"USER {SERVICES['bot']['user']}" in lines
     assert json.loads(lines[-1].removeprefix("CMD ")) == ["otelbot-instrument", "python", "bot.py"]
+
+
+def test_docker_asks_the_bots_image_for_its_health():
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    (check,) = [line for line in lines if line.startswith("HEALTHCHECK ")]
+    assert json.loads(check.partition(" CMD ")[2]) == ["otelbot", "health"]
+    assert any(line.startswith("ENV OTELBOT_HEALTH_PORT=") for line in lines)
