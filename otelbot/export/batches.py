@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import compress, count, repeat, starmap, tee
 from operator import itemgetter
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from otelbot import privacy
@@ -242,6 +243,7 @@ class Batches:
         generation, self._generation = self._generation, privacy.generation
         try:
             while items := self._next():
+                sleep(0)  # lets the bot's thread in, which would wait for a millisecond and more
                 self._submit(items, generation)
             for reason, count in self._count_dropped().items():
                 self._sender.drop(reason, count)
@@ -277,6 +279,7 @@ class Batches:
         except Exception as error:
             self.refuse(error, len(items))
         else:
+            sleep(0)
             self._sender.submit(request, len(items), generation)
 
     def _join(self, items: list[_Item]) -> bytes:
