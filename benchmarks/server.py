@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -63,7 +64,7 @@ class _Connection(asyncio.Protocol):
         )
 
 
-class _Server:
+class _Server(ABC):
     """`async with` runs it on a free port of 127.0.0.1."""
 
     def __init__(self) -> None:
@@ -93,8 +94,9 @@ class _Server:
         for connection in list(self.connections):
             connection.transport.abort()
 
+    @abstractmethod
     def on_request(self, path: str, body: bytes, size: int, reply: Reply) -> None:
-        raise NotImplementedError
+        """Answer a request whose body is complete; `size` is in bytes, with the headers."""
 
 
 class TelemetrySink(_Server):

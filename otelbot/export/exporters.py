@@ -73,7 +73,7 @@ class OtlpSpanProcessor(SpanProcessor):
 
 
 class OtlpLogProcessor(LogRecordProcessor):
-    """Encodes log records as they are emitted, scrubbed."""
+    """Hands log records over to be encoded, scrubbed."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
@@ -121,7 +121,7 @@ def sole_exporter(logger: Any) -> OtlpLogProcessor | None:
     return processors[0] if plain else None
 
 
-#: Characters of a message that is encoded at once, so that it is counted in bytes.
+#: Characters; a longer message is encoded at once, so that it is counted in bytes.
 _LONG = 4096
 #: Of a record; more are counted by the SDK.
 FEW_ATTRIBUTES = 32

@@ -103,6 +103,15 @@ def until(true):
         time.sleep(0.005)
 
 
+def in_four_threads(work):
+    """Call `work` with the number of each thread, and wait for all."""
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def sent(batches, sender):
     """End both, so that everything is where it will stay."""
     batches.close()
@@ -174,11 +183,7 @@ def test_nothing_is_lost_or_sent_twice_when_many_add_and_drain(make, endpoint):
             if number % 100 == 0:
                 batches.hand_over()
 
-    workers = [threading.Thread(target=add, args=(worker,)) for worker in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    in_four_threads(add)
     sent(batches, sender)
     names = endpoint.names()
     assert len(names) == len(set(names)) == 8000 == sender.sent
@@ -351,11 +356,7 @@ def test_spans_that_threads_end_are_sent_once(make, endpoint):
         for number in range(1000):
             tracer.start_span(f"{worker}-{number}").end()
 
-    threads = [threading.Thread(target=end_many, args=(worker,)) for worker in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_four_threads(end_many)
     sent(batches, sender)
     assert Counter(endpoint.names()) == Counter(f"{worker}-{number}" for worker in range(4) for number in range(1000))
     assert batches._bytes == 0
