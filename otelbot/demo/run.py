@@ -200,8 +200,8 @@ async def shop(endpoint: str, log: Path) -> AsyncIterator[tuple[Process, BotApiS
             "OTEL_BSP_SCHEDULE_DELAY": "500",
             "OTEL_BLRP_SCHEDULE_DELAY": "500",
             "OTEL_METRIC_EXPORT_INTERVAL": "2000",
-            "OTELBOT_HEALTH_PORT": str(services.free_port()),
-            "OTELBOT_HEALTH_INTERVAL": "5",
+            "OTELBOT_HEALTH_PORT": os.environ.get("OTELBOT_HEALTH_PORT") or str(services.free_port()),
+            "OTELBOT_HEALTH_INTERVAL": os.environ.get("OTELBOT_HEALTH_INTERVAL") or "5",
         }
         bot = await stack.enter_async_context(running(BOT, log, env=environ))
         yield bot, api, token

@@ -202,8 +202,16 @@ def until(look):
     return found
 
 
-def test_without_a_page(started):
-    demo = started([*DEMO, "--seconds", "1", "--no-dashboard"])
+def test_without_a_page_and_with_its_health_where_it_is_asked_for(started):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    demo = started(["env", f"OTELBOT_HEALTH_PORT={port}", *DEMO, "--seconds", "8", "--no-dashboard"])
+    deadline, status = time.monotonic() + PATIENCE, None
+    while status is None and time.monotonic() < deadline:
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            status = json.load(answer)["status"]
+        time.sleep(0.1)
+    assert status in {"healthy", "degraded"}
     stdout, stderr = demo.communicate(timeout=90)
     assert (demo.returncode, stderr) == (0, "")
     assert "dashboard" not in stdout
